@@ -76,6 +76,12 @@ def _in_the_current_directory() -> Iterator[WrittenPath]:
     here = Path.cwd()
     yield _row("configuration of a project", here / layers.PROJECT_FILE, HERE, "alphapulse config init --here", "rm")
     yield _row("picture of the live screen", here / "alphapulse-<screen>-<time>.svg", HERE, "s in alphapulse tui", "rm")
+    for what, named, by in (
+        ("captures", "collect --capture DIR, capture", "alphapulse collect, capture"),
+        ("dataset", "record DIR", "alphapulse record"),
+        ("export", "export --output DIR", "alphapulse export"),
+    ):
+        yield WrittenPath(what, "", named, by, "rm -r", None)
     yield WrittenPath("saved benchmark", "", "bench --save FILE", "alphapulse bench --save FILE", "rm", None)
     yield WrittenPath(
         "completion of the shell", "", "the shell's own place", "alphapulse --install-completion, which prints where", "rm", None

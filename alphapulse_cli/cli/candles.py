@@ -92,7 +92,7 @@ def candles(
     wait: options.Wait = None,
     shm_dir: options.ShmDir = None,
 ) -> None:
-    """Show candles: open, high, low, close, volume, VWAP and counts of trades, exact. Of what runs, each when it is closed.
+    """Show candles: open, high, low, close, volume, VWAP and counts of trades, exact. Live ones are shown as they close.
 
     Borders are whole multiples of the width since 1970 UTC, weeks begin on Mondays. A trade counts by the exchange's time, by the
     receive time where it gave none; of equal times the one that was published first is first. A candle without trades has a count of 0

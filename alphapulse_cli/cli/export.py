@@ -66,7 +66,7 @@ def export(
 
     hftbacktest: an .npz of events a market, prices as floats, tick and lot size in export.json. nautilus: a catalog of deltas and trades,
     at most 16 decimals. tardis-csv: incremental_book_L2 and trades, times in us. csv, parquet, arrow: the tables deltas, trades and snapshots,
-    which lose nothing. What each cannot carry: docs/how-to/export.md.
+    which lose nothing. Limits of each: docs/how-to/export.md.
 
     Example: alphapulse export captures/ --to hftbacktest --symbol BTC-USD --output for-hftbacktest
     """

@@ -96,9 +96,9 @@ def record(
     """Record every change of every book, every trade, best prices and states, as Parquet files that DuckDB, polars and pandas read exactly.
 
     Without captures it reads what runs, a `replay` too, until Ctrl-C, SIGTERM, --count groups or --duration. Captures are played at full
-    speed, and nothing of them is missed. What a live recording missed is in the table `status` and said at the end.
+    speed, and nothing of them is missed. Records that a live recording missed are counted in the table `status` and said at the end.
 
-    Files are complete or not there. What a killed recording left, all but its last half second, becomes files when the next one begins, or by
+    Files are complete or not there. All but the last half second of a killed recording becomes files when the next one begins, or by
     --recover. Two recordings of one set into one folder: the second ends with 7.
 
     Tables, columns and rules: docs/reference/datasets.md. Needs the extra `record`: pip install 'alphapulse[record]'.
@@ -158,7 +158,6 @@ def _check(captures: list[str], begin: str, end: str, *, count: int | None, wait
         if wait_for or count is not None:
             raise UsageError("--wait-for and --count are of what runs, not of captures", "leave them out")
     elif begin not in ("", "now", "oldest") or end:
-        span_of(begin, end)
         raise UsageError("times are of captures, and none is named", "write --from now or --from oldest, or name captures")
 
 

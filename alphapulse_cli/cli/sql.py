@@ -51,7 +51,7 @@ def sql(
     since 1970: rfc3339(timestamp_ns) is their exact text, ns('2026-11-27T08:00:00Z') the way back. Sums of price x size are exact in
     integers: sum(price_ticks::HUGEINT * size_lots), and decimal_text(units, decimals) writes them.
 
-    Decimals are texts in JSON. A table ends after 1000 rows; Parquet goes to a file or a pipe.
+    Decimals are texts in JSON, without zeros at their end; CSV has all 18 places. A table ends after 1000 rows; Parquet goes to a file or a pipe.
 
     Example: alphapulse sql "SELECT symbol, count(*) AS trades FROM trades GROUP BY ALL" data
     """
@@ -78,7 +78,7 @@ def _show(result: "Result", form: str) -> None:
     if form == "parquet":
         _write_parquet(result)
     elif form == "json":
-        render.emit_json(_rows(result))
+        render.emit_json(_shortened(result))
     elif form == "csv":
         render.emit_csv(_rows(result), [column.name for column in result.columns])
     else:
@@ -90,6 +90,12 @@ def _rows(result: "Result") -> Iterator[dict[str, Any] | None]:
     for batch in result.batches():
         yield from batch
         yield None
+
+
+def _shortened(result: "Result") -> Iterator[dict[str, Any] | None]:
+    """Rows as `_rows` has them, their decimals without the zeros at the end: a price has 18 places in the file."""
+    for row in _rows(result):
+        yield row if row is None else {name: _short(value) for name, value in row.items()}
 
 
 def _show_table(result: "Result") -> None:
@@ -110,7 +116,9 @@ def _show_table(result: "Result") -> None:
 
 
 def _short(value: Any) -> Any:
-    """Value for a table: a decimal without the zeros at its end, whole."""
+    """Value without the zeros at the end of a decimal, or of those of a list; nothing else of it is changed."""
+    if isinstance(value, list):
+        return [_short(one) for one in value]
     if not isinstance(value, Decimal):
         return value
     text = format(value, "f")

@@ -62,6 +62,9 @@ class TestWhereThingsAre:
             "configuration of the user",
             "opportunities that were seen",
             "preferences of the live screen",
+            "captures",
+            "dataset",
+            "export",
             "saved benchmark",
             "completion of the shell",
         ]

@@ -34,13 +34,19 @@ class TestFormats:
             {
                 "symbol": "BTC-USD",
                 "sequence": one["sequence"],
-                "price": f"{one['price']:.18f}",
+                "price": f"{one['price'].normalize():f}",
                 "time": f"2026-11-27T12:00:00.00000000{number}Z",
                 "units": UNITS,
             }
             for number, one in enumerate(TRADES, start=1)
         ]
         assert UNITS > 2**63
+
+    def test_json_has_no_zeros_at_the_end_of_decimals_alone(self, quick, dataset):
+        query = (
+            "SELECT 120.500::DECIMAL(9,3) AS a, 100::DECIMAL(9,3) AS b, 100 AS c, '1.50' AS d, [2.50, 3.00]::DECIMAL(9,2)[] AS e"
+        )
+        assert quick("sql", query, dataset).stdout == '{"a":"120.5","b":"100","c":100,"d":"1.50","e":["2.5","3"]}\n'
 
     def test_csv(self, quick, dataset):
         done = quick("sql", QUERY, dataset, "--format", "csv")
@@ -90,7 +96,7 @@ class TestFormats:
 
     def test_candles(self, quick, dataset):
         [bar] = map(json.loads, quick("sql", "FROM candles('1m')", dataset).stdout.splitlines())
-        assert (bar["open"], bar["close"], bar["count"]) == ("65000.110000000000000000", "65000.130000000000000000", 3)
+        assert (bar["open"], bar["close"], bar["count"]) == ("65000.11", "65000.13", 3)
         assert bar["notional_units"] == UNITS
 
 

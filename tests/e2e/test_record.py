@@ -175,6 +175,7 @@ class TestRefused:
         [
             ["--to", "2026-11-27T08:00:00Z"],
             ["--from", "2026-11-27T08:00:00Z"],
+            ["--from", "-10m"],
             ["--from", "now", "captures"],
             ["--count", "3", "captures"],
             ["--wait-for", "captures"],
@@ -185,6 +186,9 @@ class TestRefused:
         done = alphapulse("record", "data", *words)
         assert done.code == 2
         assert "hint: " in done.stderr
+
+    def test_a_time_without_captures_leads_to_now_and_oldest(self, alphapulse):
+        assert "--from now or --from oldest" in alphapulse("record", "data", "--from", "-10m").stderr
 
     def test_captures_in_the_place_of_the_dataset(self, alphapulse, tmp_path):
         (tmp_path / "captures").mkdir()

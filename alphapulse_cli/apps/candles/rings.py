@@ -77,7 +77,7 @@ class SetCandles:
         return max(self.trades.now_ns(), *self._last_ns.values())
 
     def read(self, monotonic_ns: int) -> bool:
-        """Read some records; whether all were read. Of a running set the time without a live writer is a gap."""
+        """Read some records; whether all were read. In a running set the time without a live writer is a gap."""
         polled = [(one, one.poll(monotonic_ns)) for one in (self.trades, self._deltas)]
         if not self._is_begun and not self._begin(*(each for _, each in polled)):
             return True

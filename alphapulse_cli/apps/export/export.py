@@ -110,6 +110,8 @@ def export_to(
         raise UsageError(
             f"the end, {moment(until_ns)}, is not after the beginning, {moment(from_ns)}", "what is at the end is left out"
         )
+    if is_dataset(folder):
+        raise UsageError(f"{folder} is a dataset", "name another folder for the files of the export")
     source = _source(places, exchanges, symbols, span_ns)
     tallies: dict[Market, Tally] = {}
     with Output(folder, force=force) as output, source as events:

@@ -10,7 +10,7 @@ is not believed until the next snapshot. A snapshot at the begin of a further fi
 """
 
 import heapq
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -61,7 +61,7 @@ class DatasetEvents:
         self.losses = Losses()
         self._span_ns = span_ns
         self._sets = _stored(dataset, exchanges, span_ns)
-        self._chosen = _chosen(self._sets, exchanges, symbols)
+        self._chosen = _chosen(self._sets, exchanges, symbols, lambda: _stored(dataset, (), (None, None)))
 
     def __enter__(self) -> Self:
         return self
@@ -114,8 +114,10 @@ def _stored(dataset: Path, exchanges: Collection[str], span_ns: tuple[int | None
     return made
 
 
-def _chosen(sets: Sequence[Stored], exchanges: Collection[str], symbols: Collection[str]) -> list[tuple[Stored, str]]:
-    missing = set(exchanges) - {name for one in sets for name in (one.exchange, one.set_name)}
+def _chosen(
+    sets: Sequence[Stored], exchanges: Collection[str], symbols: Collection[str], all_sets: Callable[[], Sequence[Stored]]
+) -> list[tuple[Stored, str]]:
+    """Markets of these exchanges and symbols. NoSegment, by `all_sets` of the dataset, for what it does not have at all or not then."""
     made, held = [], set()
     for one in sets:
         for symbol in one.symbols:
@@ -123,12 +125,23 @@ def _chosen(sets: Sequence[Stored], exchanges: Collection[str], symbols: Collect
             if not symbols or names & set(symbols):
                 made.append((one, symbol))
                 held |= names
-    missing |= set(symbols) - held
-    if missing or not made:
-        known = ", ".join(sorted({f"{one.set_name}:{symbol}" for one in sets for symbol in one.symbols})[:20])
-        what = ", ".join(sorted(missing))[:100] or "no rows"
-        raise NoSegment(f"not in the dataset: {what}", f"it has {known[:200]}" if known else "alphapulse record DIR fills it")
-    return made
+    if made and not set(symbols) - held and not set(exchanges) - _names(sets):
+        return made
+    there = all_sets()
+    known = sorted({f"{one.set_name}:{symbol}" for one in there for symbol in one.symbols})
+    named = {f"{name}{symbol}" for one in there for symbol in one.symbols for name in ("", f"{one.exchange}:", f"{one.set_name}:")}
+    missing = ", ".join(sorted({*set(exchanges) - _names(there), *set(symbols) - named}))[:100]
+    if not missing and known:
+        raise NoSegment("there is nothing to export in that time", "leave out --from and --until to export all")
+    raise NoSegment(
+        f"not in the dataset: {missing or 'no rows'}",
+        f"it has {', '.join(known[:20])[:200]}" if known else "alphapulse record DIR fills it",
+    )
+
+
+def _names(sets: Sequence[Stored]) -> set[str]:
+    """Names of sets and of their exchanges."""
+    return {name for one in sets for name in (one.exchange, one.set_name)}
 
 
 def _symbols(path: Path) -> set[str]:

@@ -1,6 +1,6 @@
 """Stream of events between the sources of an export and its writers: whole books, groups, trades and gaps.
 
-In the order of publication for each market, and merged by receive time. What a frame holds comes trades first, since a trade's change of
+In the order of publication for each market, and merged by receive time. A frame's trades come first, since a trade's change of
 the book follows it; a dataset does not know its frames, there it is so for all that has the same time.
 
     BookEvent(is_snapshot=True)     the whole book, in `book`: at the beginning, after each gap, where the source joined it

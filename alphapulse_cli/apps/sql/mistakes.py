@@ -36,6 +36,7 @@ def told(problem: Exception, query: str) -> AlphapulseError:
                 f"the query needs more memory than there is: {line}", "ask for fewer columns, or one day or symbol at a time"
             )
         return StorageError(f"the dataset cannot be read: {line}", "if --keep removed a file meanwhile, ask again")
+    line = line.replace("Table Function with name", "function with name", 1)
     if line[:2] != line[:2].upper():
         line = line[:1].lower() + line[1:]
     return UsageError(line, _hint(kind if is_named else "", text, query))
@@ -51,6 +52,8 @@ def _hint(kind: str, text: str, query: str) -> str:
         wanted = next(group for group in found.groups() if group)
         return _near(wanted, known) or f"columns of {' and '.join(named)}: {', '.join(known)}"
     found = _TABLE.search(text)
+    if found is not None and found[1].lower() == "candles":
+        return "it is a table of a width: FROM candles('1m')"
     if found is not None:
         return _near(found[1], TABLES) or f"views are {', '.join(TABLES)} and candles('1m')"
     if _FUNCTION.search(text) is not None:
@@ -58,6 +61,8 @@ def _hint(kind: str, text: str, query: str) -> str:
         return (
             f"did you mean {near[1]}? of alphapulse are {', '.join(MACROS)}" if near else f"of alphapulse are {', '.join(MACROS)}"
         )
+    if text.partition(": ")[2].startswith("not a time with Z or an offset"):
+        return "write it in UTC, as in ns('2026-11-27T10:55:37Z'), or with its offset"
     if "verflow" in text:
         return EXACT
     if kind in {"Parser Error", "Syntax Error"}:

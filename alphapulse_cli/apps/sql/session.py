@@ -4,7 +4,7 @@
         result = session.ask("SELECT symbol, count(*) FROM trades GROUP BY symbol")
         for rows in result.batches(): …
 
-What keeps a query from doing harm: only one statement, and only a SELECT, is run (what DuckDB's own parser says that it is); the database
+A query can do no harm: only one statement, and only a SELECT, is run (what DuckDB's own parser says that it is); the database
 is in memory and has views alone; files other than the dataset's, the network and extensions are switched off, and the configuration is
 locked. DuckDB works in a thread of its own, so that a signal ends a query at once: within DuckDB it would be lost.
 """

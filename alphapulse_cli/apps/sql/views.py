@@ -5,7 +5,7 @@
                 rfc3339(timestamp_ns), ns('…Z')              a time as exact text, and back: DuckDB's own date functions round nanoseconds
                 decimal_text(units, decimals)                a number in ticks, lots, or products of them, as exact text
 
-Each view is a UNION ALL of parts with the same exchange, day, set and columns. What stands in the path is a constant there and no guess
+Each view is a UNION ALL of parts with the same exchange, day, set and columns. A value that stands in the path is a constant there and no guess
 of the reader, so that a condition on it leaves the other files unread.
 """
 

@@ -38,6 +38,8 @@ class Part:
 
 def require_dataset(dataset: Path) -> None:
     """Check that a folder is a dataset, with or without files. NoSegment with a hint, if it is not."""
+    if dataset.is_file():
+        raise NoSegment(f"not a folder: {str(dataset)[:200]!r}", "name the folder that alphapulse record DIR writes")
     if not dataset.is_dir():
         raise NoSegment(f"no such folder: {str(dataset)[:200]!r}", "alphapulse record DIR writes a dataset")
     if any((dataset / name).is_dir() for name in (*TABLES, OPEN)):

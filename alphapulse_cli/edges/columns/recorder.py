@@ -2,7 +2,7 @@
 
     rows ─► buffer ─► flush, once a second ─► .open/<set>-<epoch>-<part>.<table>.arrows ─► roll ─► Parquet, by a thread
 
-It knows no rings. What cannot be written is counted as lost, said at once, and stands in the data where it would have been once there is
+It knows no rings. A row that cannot be written is counted as lost, said at once, and stands in the data where it would have been once there is
 room again; each next part begins with whatever its caller adds first (books, so that it can be rebuilt alone).
 """
 

@@ -97,6 +97,14 @@ class TestAFormerExport:
 
 
 class TestWhatCannotBeRight:
+    @pytest.mark.parametrize("force", [False, True])
+    def test_a_dataset_for_a_folder(self, place, tmp_path, force):
+        (tmp_path / "data" / "trades").mkdir(parents=True)
+        with pytest.raises(UsageError, match="data is a dataset") as caught:
+            export_to([place], "csv", tmp_path / "data", (), (), force=force)
+        assert "another folder" in caught.value.hint
+        assert names(tmp_path / "data") == []
+
     def test_a_file_for_a_folder(self, place, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(UsageError, match="is a file"):

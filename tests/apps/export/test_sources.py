@@ -144,6 +144,14 @@ class TestADatasetGivesTheSame:
         assert rest[0][1] is True
         assert [one[-3:] for one in rest if one[5] > middle[5]] == [one[-3:] for one in books[31:] if len(one) > 3]
 
+    def test_what_it_does_not_have_is_told_beside_what_it_has(self, dataset):
+        with pytest.raises(NoSegment, match=r"not in the dataset: krakn\n") as refused:
+            DatasetEvents(dataset, exchanges=["krakn"], symbols=["BTC-USD"])
+        assert "BTC-USD" in refused.value.hint
+        assert "it has" in refused.value.hint
+        with pytest.raises(NoSegment, match="nothing to export in that time"):
+            DatasetEvents(dataset, symbols=["BTC-USD"], span_ns=(None, 1))
+
     def test_mutant_a_lost_row_is_found(self, dataset, captured, monkeypatch):
         real = from_dataset._rows
 

@@ -102,6 +102,9 @@ class TestWhatIsRefused:
         assert "deltas, trades" in refused.value.hint
         with pytest.raises(NoSegment, match="no such folder"):
             parts(tmp_path / "none", "trades")
+        (tmp_path / "file").touch()
+        with pytest.raises(NoSegment, match="not a folder"):
+            parts(tmp_path / "file", "trades")
 
     def test_a_capture_is_named_as_such(self, tmp_path):
         (tmp_path / "kraken.cap.zst").touch()
