@@ -9,6 +9,7 @@ import contextlib
 import gc
 import importlib.metadata
 import inspect
+import operator
 import os
 import shutil
 import signal
@@ -212,6 +213,15 @@ class Runner:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+
+
+@pytest.fixture(autouse=True)
+def no_commands_state_is_left() -> None:
+    """Forget what a command of an earlier test left in this process: -q, a colour, lines held back, settings."""
+    for name, forget in (("stderr", "reset"), ("options", "read_settings.cache_clear")):
+        module = sys.modules.get(f"alphapulse_cli.cli.{name}")
+        if module is not None:
+            operator.attrgetter(forget)(module)()
 
 
 @pytest.fixture(scope="session", autouse=True)
