@@ -14,6 +14,8 @@ from typing import Any, Protocol, Self, TypeVar
 
 import orjson
 
+from alphapulse_cli.edges.columns.reading import OPEN
+from alphapulse_cli.edges.columns.schema import TABLES
 from alphapulse_cli.errors import StorageError, UsageError, WriterAlive
 
 SUMMARY = "export.json"
@@ -44,6 +46,8 @@ class Output:
     def __enter__(self) -> Self:
         if self.folder.exists() and not self.folder.is_dir():
             raise UsageError(f"{self.folder} is a file", "--output names a folder, which is made if it is not there")
+        if any((self.folder / name).is_dir() for name in (*TABLES, OPEN)):
+            raise UsageError(f"{self.folder} is a dataset", "an export is written into a folder of its own")
         if (self.folder / SUMMARY).exists() and not self._force:
             raise UsageError(f"{self.folder} holds an export already", FORCE)
         try:

@@ -28,6 +28,14 @@ def test_the_command_offers_what_there_is():
     assert COMMAND_FORMATS == FORMATS
 
 
+@pytest.mark.parametrize("name", ["trades", ".open"])
+def test_nothing_is_written_into_a_dataset(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match="is a dataset"), Output(tmp_path, force=True):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 class TestWholeFilesOrNone:
     def test_an_error_in_the_middle_leaves_nothing(self, place, tmp_path, monkeypatch):
         def fails(*_):
