@@ -69,7 +69,11 @@ def _rebuild(key, events, found):
                 version = row["version"]
                 change(book, row)
             elif row["kind"] == "snapshot":
-                book, version, levels = book_of(levels), row["version"], []
+                own = [
+                    level for level in levels if level["timestamp_ns"] == row["timestamp_ns"]
+                ]  # of a silent feed: one in each part
+                levels = [level for level in levels if level["timestamp_ns"] != row["timestamp_ns"]]
+                book, version = book_of(own), row["version"]
                 told = version
                 found.snapshots += 1
                 compare(key[0], book, row, found)

@@ -79,6 +79,7 @@ class Recorder:
         self._flushed_ns = clock.monotonic_ns()
         self._span = -1  # of the rotation's seconds
         self._day = -1
+        self._had: dict[int, dict[str, int]] = {}  # last sequences that the dataset had when this began, by epoch and table
         self._threads = DaemonThreads(max_workers=1)
         self._finishing: Future[Finished] | None = None
         self._to_finish: list[Path] = []
@@ -134,6 +135,8 @@ class Recorder:
         """End the open part, and begin one whose rows are of that epoch, from `time_ns` on."""
         self._end_part()
         self.epoch = epoch
+        if epoch not in self._had:
+            self._had[epoch] = streams.last_sequences(self._dataset, self.set_name, epoch) if self.holds(epoch) else {}
         part = self._next_part.get(epoch, 0)
         self._next_part[epoch] = part + 1
         self._place = Place(self._dataset, self.exchange, self.set_name, epoch, part)
@@ -141,10 +144,24 @@ class Recorder:
 
     def add(self, table: str, columns: Any) -> None:
         """Add rows of a table, by columns."""
-        batch = arrow_rows(table, columns)
+        batch = self._new(table, arrow_rows(table, columns))
         if len(batch):
             self._buffers[table].append(batch)
             self._buffered[table] += len(batch)
+
+    def _new(self, table: str, batch: "pa.RecordBatch") -> "pa.RecordBatch":
+        """Rows of a batch that the dataset did not have before: a recording from the oldest record on may begin with some that it has."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        had = self._had.get(self.epoch, {}).get(table)
+        if had is None or not len(batch) or batch.column("sequence")[0].as_py() > had:
+            return batch
+        wanted = pc.or_(pc.not_equal(batch.column("epoch"), self.epoch), pc.greater(batch.column("sequence"), had))
+        if table == "status":  # what is said of this recording, and of its books, is new
+            is_told = pc.is_in(batch.column("kind"), pa.array(streams.TOLD_OF_A_RECORDING))
+            wanted = pc.or_(wanted, is_told)
+        return batch.filter(wanted)
 
     def add_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows, one by one; columns that a row lacks are null."""
@@ -243,7 +260,10 @@ class Recorder:
         """Flush and close the open streams; they are turned into files by a thread."""
         if self._place is None:
             return
-        self.flush(clock.monotonic_ns())
+        if self.totals.stopped:
+            self._lose_all()  # `tend` ends a pause: its caller says in the data what was lost
+        else:
+            self.flush(clock.monotonic_ns())
         for stream in self._streams.values():
             stream.close()
             self._to_finish.append(stream.path)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SUFFIX = ".arrows"
 DAMAGED = ".damaged"  # behind the name of a stream that could not be read to its end
 EXCHANGE, SET = b"exchange", b"set"  # in a stream's metadata
+TOLD_OF_A_RECORDING = ("snapshot", "missed", "restarted", "begun", "ended")  # kinds of `status` that are of no record
 PROBE_BYTES = 1 << 20
 DAY_NS = 86_400_000_000_000
 _NAME = re.compile(r"(?P<set>.+)-(?P<epoch>\d+)-(?P<part>\d+)\.(?P<table>[a-z]+)\.arrows")
@@ -289,6 +290,37 @@ def parts_of(dataset: Path, set_name: str) -> Iterator[tuple[int, int, Path]]:
         stream = _NAME.fullmatch(path.name)
         assert stream is not None
         yield int(stream["epoch"]), int(stream["part"]), path
+
+
+def last_sequences(dataset: Path, set_name: str, epoch: int) -> dict[str, int]:
+    """Greatest sequence of the records in each table but snapshots, in the files of an epoch of a set. OSError."""
+    parts = sorted((part, path) for of, part, path in parts_of(dataset, set_name) if of == epoch and path.suffix == ".parquet")
+    found: dict[str, int] = {}
+    newest: dict[str, int] = {}  # part, by table
+    for part, path in reversed(parts):
+        table = path.parent.parent.parent.name
+        if table == "snapshots" or part < newest.get(table, part):
+            continue
+        last = _last_sequence(table, path)
+        if last is not None:
+            newest[table] = part
+            found[table] = max(last, found.get(table, last))
+    return found
+
+
+def _last_sequence(table: str, path: Path) -> int | None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.ParquetFile(path).read(columns=["sequence", *(["kind"] if table == "status" else [])])
+    except pa.ArrowException as problem:
+        raise OSError(f"{path.name}: {str(problem).partition(chr(10))[0]}") from problem
+    if table == "status":
+        rows = rows.filter(pc.invert(pc.is_in(rows.column("kind"), pa.array(TOLD_OF_A_RECORDING))))
+    last: int | None = pc.max(rows.column("sequence")).as_py()
+    return last
 
 
 def _sync_folder(folder: Path) -> None:

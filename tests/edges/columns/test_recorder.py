@@ -19,6 +19,7 @@ from alphapulse_cli.edges.columns.rows import arrow_rows, decimals, stream_schem
 from alphapulse_cli.edges.columns.schema import TABLES, arrow_schema
 from alphapulse_cli.edges.columns.streams import Place, Stream
 from alphapulse_cli.errors import StorageError, WriterAlive
+from alphapulse_cli.shm import clock
 
 NOON_NS = 1_795_780_800_000_000_000  # 2026-11-27T12:00:00Z
 HOUR_NS = 3_600_000_000_000
@@ -195,6 +196,22 @@ class TestRecovery:
         assert sequences(tmp_path / "data") == list(range(30))
         assert not list((tmp_path / "data").rglob("*.unfinished"))
 
+    def test_rows_that_it_has_already_are_not_added_again(self, tmp_path, make):
+        def run(tables, first, end):
+            recorder = make()
+            recorder.begin_part(5, NOON_NS)
+            recorder.add_rows("status", [row("status", first, symbol="", kind="begun")])
+            for table in tables:
+                recorder.add_rows(table, [row(table, number) for number in range(first, end)])
+            recorder.close()
+
+        run(("deltas", "trades", "bbo", "status"), 0, 6)
+        run(("trades",), 6, 8)
+        run(("deltas", "trades", "bbo", "status"), 3, 10)
+        for table in ("deltas", "trades", "bbo"):
+            assert sorted(sequences(tmp_path / "data", table)) == list(range(10))
+        assert sorted(sequences(tmp_path / "data", "status")) == sorted([*range(10), 0, 3, 6])
+
     def test_an_empty_stream_goes_without_a_file(self, tmp_path, make):
         path = killed(tmp_path / "data", 0)
         make().close()
@@ -278,6 +295,25 @@ class TestADiskThatIsFull:
             "the recording is not written",
             "the recording is written again",
         ]
+
+    def test_a_roll_in_a_pause_does_not_end_it_unsaid(self, make, monkeypatch):
+        recorder = make()
+        recorder.begin_part(5, NOON_NS)
+        recorder.add_rows("trades", [row("trades", 1)])
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(recorders, "Stream", full)
+            recorder.flush(-recorders.TRY_AGAIN_NS)
+        assert recorder.totals.stopped
+        recorder.add_rows("trades", [row("trades", 2)])
+        recorder.begin_part(5, NOON_NS + 1)
+        assert recorder.totals.rows_lost == 2
+        assert recorder.tend(clock.monotonic_ns()) == 2
+        assert not recorder.totals.stopped
+        recorder.close()
 
     def test_room_is_left_to_others(self, tmp_path, make):
         recorder = make(least_free=LeastFree(0.0, 1 << 60))
