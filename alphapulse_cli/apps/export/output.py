@@ -14,8 +14,6 @@ from typing import Any, Protocol, Self, TypeVar
 
 import orjson
 
-from alphapulse_cli.edges.columns.reading import OPEN
-from alphapulse_cli.edges.columns.schema import TABLES
 from alphapulse_cli.errors import StorageError, UsageError, WriterAlive
 
 SUMMARY = "export.json"
@@ -46,8 +44,6 @@ class Output:
     def __enter__(self) -> Self:
         if self.folder.exists() and not self.folder.is_dir():
             raise UsageError(f"{self.folder} is a file", "--output names a folder, which is made if it is not there")
-        if any((self.folder / name).is_dir() for name in (*TABLES, OPEN)):
-            raise UsageError(f"{self.folder} is a dataset", "an export is written into a folder of its own")
         if (self.folder / SUMMARY).exists() and not self._force:
             raise UsageError(f"{self.folder} holds an export already", FORCE)
         try:
@@ -77,7 +73,11 @@ class Output:
         return one
 
     def path(self, name: str) -> Path:
-        """Path at which to write what will be the file `name`, which may have folders. UsageError where that file is there."""
+        """Path at which to write what will be the file `name`, which may have folders. UsageError where that file is there, or would be outside."""
+        if Path(name).is_absolute() or ".." in Path(name).parts:  # by a symbol of a dataset that others wrote
+            raise UsageError(
+                f"a file named {name[:100]!r} would be outside of {self.folder}", "choose the symbols: --symbol BTC-USD"
+            )
         final = self.folder / name
         if final.exists() and not self._force:
             raise UsageError(f"{final} is there already", FORCE)
@@ -85,8 +85,15 @@ class Output:
         self._names[name] = self._scratch / f"{len(self._names)}"
         return self._names[name]
 
+    def _require_inside(self, name: str) -> None:
+        if Path(name).is_absolute() or ".." in Path(name).parts:  # by a symbol of a dataset that others wrote
+            raise UsageError(
+                f"a file named {name[:100]!r} would be outside of {self.folder}", "choose the symbols: --symbol BTC-USD"
+            )
+
     def scratch(self, name: str) -> Path:
         """Path of a file that goes when the export ends, or is given a name by `adopt`."""
+        self._require_inside(name)
         return self._scratch / name
 
     def adopt(self, written: Path, name: str) -> None:
