@@ -5,7 +5,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-READ_CAPTURES = ("capture", "collect", "explain", "record", "replay", "verify")  # commands to which a capture is no mistake
+# Commands to which a capture is no mistake.
+READ_CAPTURES = ("candles", "capture", "collect", "explain", "export", "record", "replay", "verify")
 SUFFIXES = (".cap.zst", ".cap.idx")  # `edges.capture.files` has them, whose import would cost each error its time
 SHM_DIR = "--shm-dir"
 OF_THE_PAST = ("--at", "--at-version", "--at-sequence", "--every")  # options with which `reconstruct` reads captures

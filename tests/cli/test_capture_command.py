@@ -120,6 +120,8 @@ class TestWhatIsNoCapture:
             assert "hint: captures are files that end in .cap.zst" in result.stderr
         assert "no such file" in quick("capture", command, str(tmp_path / "none")).stderr.lower()
         assert "no capture in this folder" in quick("capture", command, str(tmp_path / "inside")).stderr
+        (tmp_path / "inside" / "deltas").mkdir()
+        assert "it is a dataset: alphapulse sql" in quick("capture", command, str(tmp_path / "inside")).stderr
 
     @pytest.mark.parametrize("words", [["capture", "info"], ["capture", "check"], ["capture", "cat"], ["replay"]], ids=" ".join)
     def test_an_index_alone_is_refused(self, quick, tmp_path, words):

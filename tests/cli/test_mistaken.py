@@ -57,6 +57,8 @@ def test_a_capture_is_recognized(quick, folder, words):
         (["reconstruct", "--at", "2000-01-01T00:00:00Z", "{torn}"], "captures are files that end in"),
         (["reconstruct", "--every=1s", "{torn}"], "captures are files that end in"),
         (["verify", FOLDER, "--require", "nonesuch:1"], "requirements are: valid"),
+        (["export", FOLDER, "--to", "csv", "--output", "captures/made", "--symbol", "captures"], "write BASE-QUOTE"),
+        (["candles", FOLDER, "--symbol", "captures"], "write BASE-QUOTE"),
         (["explain", "last", FOLDER], "name a later time"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from alphapulse_cli.apps.candles.live import LiveCandles
 from alphapulse_cli.apps.candles.markets import Rule
-from alphapulse_cli.edges.columns.schema import TABLES
+from alphapulse_cli.edges.columns.reading import is_dataset, require_captures
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.candles import Candle
 from alphapulse_cli.readers.moments import Time, nanoseconds
@@ -90,17 +90,13 @@ def of_files(
     if not datasets:
         from alphapulse_cli.apps.candles.past import of_captures
 
+        require_captures(paths)
         return of_captures(paths, rule, exchanges, symbols, note)
     if len(paths) > 1:
         raise UsageError("a dataset goes alone: its trades may be those of the others", f"alphapulse candles {datasets[0]}")
     from alphapulse_cli.apps.candles.datasets import of_dataset
 
     return of_dataset(datasets[0], rule, exchanges, symbols, note)
-
-
-def is_dataset(path: Path) -> bool:
-    """Whether a folder has tables of a dataset."""
-    return any((path / name).is_dir() for name in TABLES)
 
 
 def _time(time: Time | None) -> int | None:

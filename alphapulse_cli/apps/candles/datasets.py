@@ -52,7 +52,7 @@ def of_dataset(folder: Path, rule: Rule, exchanges: Collection[str], symbols: Se
         if not any(of in ("", one.name, one.exchange) and symbol in one.symbols for one in found.values())
     )
     if missing or not found:
-        there = sorted({f"{one.name}:{symbol}" for one in found.values() for symbol in one.symbols})
+        there = sorted({f"{one.name}:{symbol}" for one in _sets(folder, Wanted()).values() for symbol in one.symbols})
         raise NoSegment(
             f"no {', '.join(missing)[:100] or 'rows'} in the dataset", f"there are: {', '.join(there)[:200] or 'no complete files'}"
         )

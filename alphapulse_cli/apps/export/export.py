@@ -22,7 +22,7 @@ from alphapulse_cli.apps.export.tardis import Tardis
 from alphapulse_cli.apps.export.writer import Writer
 from alphapulse_cli.apps.past import Places
 from alphapulse_cli.apps.verify.verify import chosen
-from alphapulse_cli.edges.columns.schema import TABLES
+from alphapulse_cli.edges.columns.reading import is_dataset, require_captures
 from alphapulse_cli.errors import NoSegment, StorageError, UsageError
 from alphapulse_cli.readers.moments import Time, moment, nanoseconds
 
@@ -142,11 +142,6 @@ def require_format(to: str) -> None:
         )
 
 
-def is_dataset(place: Path) -> bool:
-    """Whether a folder is a dataset: it has a folder of one of its tables."""
-    return any((place / table).is_dir() for table in TABLES)
-
-
 def _source(
     places: Sequence[Path], exchanges: Collection[str], symbols: Collection[str], span_ns: tuple[int | None, int | None]
 ) -> "AbstractContextManager[CaptureEvents | DatasetEvents]":
@@ -156,6 +151,7 @@ def _source(
         if len(places) > 1:
             raise UsageError("a dataset is exported alone", "name one dataset, or captures")
         return DatasetEvents(places[0], exchanges, symbols, span_ns)
+    require_captures(places)
     found = chosen(places, exchanges, symbols)
     if not found:
         raise NoSegment("no capture there", "alphapulse capture info FILE shows what a capture holds")

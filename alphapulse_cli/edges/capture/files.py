@@ -86,9 +86,10 @@ def capture_files(places: Iterable[Path], set_name: str = "") -> list[Path]:
                 f"cannot read {place}: {error.strerror}", f"name files that end in {SUFFIX}, or folders of them"
             ) from None
         if not inside:
-            raise UsageError(
-                f"{place}: no capture in this folder" + (f" of {set_name}" if set_name else ""), f"files end in {SUFFIX}"
-            )
+            hint = f"files end in {SUFFIX}"
+            if (place / "deltas").is_dir():  # what `record` writes
+                hint = "it is a dataset: alphapulse sql, candles and export read it"
+            raise UsageError(f"{place}: no capture in this folder" + (f" of {set_name}" if set_name else ""), hint)
         found += oldest_first(inside)
     if named and not found:
         raise UsageError(

@@ -7,7 +7,7 @@ ours, is refused with its name: leaving it out would be a loss that nobody is to
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,13 +36,32 @@ class Part:
     files: tuple[Path, ...]
 
 
+def is_dataset(place: Path) -> bool:
+    """Whether a folder is a dataset: it has a folder of one of its tables, or that of a recorder which has just begun."""
+    return any((place / name).is_dir() for name in (*TABLES, OPEN))
+
+
+def require_captures(places: Iterable[Path]) -> None:
+    """Check that these places, which are no datasets, may be captures. UsageError for a folder that is neither, with what each looks like."""
+    for place in places:
+        try:
+            is_neither = place.is_dir() and not any(path.name.endswith(CAPTURES) for path in place.iterdir())
+        except OSError:  # the one that reads it tells it
+            continue
+        if is_neither:
+            raise UsageError(
+                f"{place}: no capture and no dataset in this folder",
+                f"captures end in {CAPTURES[0]}; a dataset has folders named {', '.join(TABLES)}",
+            )
+
+
 def require_dataset(dataset: Path) -> None:
     """Check that a folder is a dataset, with or without files. NoSegment with a hint, if it is not."""
     if dataset.is_file():
         raise NoSegment(f"not a folder: {str(dataset)[:200]!r}", "name the folder that alphapulse record DIR writes")
     if not dataset.is_dir():
         raise NoSegment(f"no such folder: {str(dataset)[:200]!r}", "alphapulse record DIR writes a dataset")
-    if any((dataset / name).is_dir() for name in (*TABLES, OPEN)):
+    if is_dataset(dataset):
         return
     inside = next((above for above in dataset.resolve().parents if any((above / name).is_dir() for name in TABLES)), None)
     if inside is not None:

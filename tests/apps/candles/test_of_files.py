@@ -227,6 +227,10 @@ class TestWhatIsWrong:
                 ap.candles(place, exchanges=["nonesuch"])
             with pytest.raises(NoSegment):
                 ap.candles(place, symbols=["ETH-USD"])
+        with pytest.raises(NoSegment) as raised:
+            ap.candles(dataset, exchanges=["nonesuch"])
+        assert "there are: " in raised.value.hint
+        assert ":BTC-USD" in raised.value.hint
 
     def test_a_text_in_place_of_a_list(self, whole):
         with pytest.raises(UsageError, match="exchanges are a list"):

@@ -144,6 +144,12 @@ class TestWhatCannotBeRight:
         with pytest.raises(NoSegment):
             ap.export(place, to="csv", output=tmp_path / "out", symbols=["ETH-USD"])
 
+    def test_a_folder_that_holds_neither(self, tmp_path):
+        for refused in (lambda: ap.export(tmp_path, to="csv", output=tmp_path / "out"), lambda: ap.candles(tmp_path)):
+            with pytest.raises(UsageError, match="no capture and no dataset in this folder"):
+                refused()
+        assert names(tmp_path) == []
+
     def test_a_dataset_beside_a_capture(self, place, tmp_path):
         (tmp_path / "data" / "deltas").mkdir(parents=True)
         with pytest.raises(UsageError, match="a dataset is exported alone"):

@@ -106,6 +106,17 @@ class TestWhatIsRefused:
         with pytest.raises(NoSegment, match="not a folder"):
             parts(tmp_path / "file", "trades")
 
+    def test_one_that_may_be_either_or_neither(self, tmp_path):
+        (tmp_path / "kraken.cap.zst").touch()
+        reading.require_captures([tmp_path, tmp_path / "none", tmp_path / "kraken.cap.zst"])
+        (tmp_path / "inside").mkdir()
+        assert not reading.is_dataset(tmp_path / "inside")
+        with pytest.raises(UsageError, match="no capture and no dataset") as refused:
+            reading.require_captures([tmp_path, tmp_path / "inside"])
+        assert "named deltas, trades" in refused.value.hint
+        (tmp_path / "inside" / "status").mkdir()
+        assert reading.is_dataset(tmp_path / "inside")
+
     def test_a_capture_is_named_as_such(self, tmp_path):
         (tmp_path / "kraken.cap.zst").touch()
         with pytest.raises(NoSegment) as refused:
