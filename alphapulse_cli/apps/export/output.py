@@ -18,7 +18,7 @@ from alphapulse_cli.errors import StorageError, UsageError, WriterAlive
 
 SUMMARY = "export.json"
 UNFINISHED = ".unfinished-export"
-FORCE = "name another folder, or say --force to replace the former export"
+FORCE = "name another folder, or say --force (force=True) to replace the former export"
 
 
 class Closable(Protocol):
