@@ -10,7 +10,7 @@ READ_CAPTURES = ("candles", "capture", "collect", "explain", "export", "record",
 SUFFIXES = (".cap.zst", ".cap.idx")  # `edges.capture.files` has them, whose import would cost each error its time
 SHM_DIR = "--shm-dir"
 OF_THE_PAST = ("--at", "--at-version", "--at-sequence", "--every")  # options with which `reconstruct` reads captures
-SHOWN = 40  # characters of a wrong word that its error shows
+SHOWN = 40  # characters of a wrong word that its error shows, quoted
 
 
 def hint(arguments: Sequence[str], text: str, *, is_of_segments: bool = False) -> str:
@@ -20,7 +20,9 @@ def hint(arguments: Sequence[str], text: str, *, is_of_segments: bool = False) -
     """
     if not arguments or arguments[0] in READ_CAPTURES or _asks_for_the_past(arguments):
         return ""
-    named = _directories(arguments) if is_of_segments else (word for word in arguments if word[:SHOWN] in text)
+    named = (
+        _directories(arguments) if is_of_segments else (word for word in arguments if word in text or repr(word[:SHOWN]) in text)
+    )
     for word in named:
         if is_capture(word):
             path = shlex.quote(word)

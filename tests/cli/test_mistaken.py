@@ -75,3 +75,14 @@ def test_other_errors_keep_their_hints(quick, folder, words, hint):
 
 def test_the_names_of_captures_are_the_writers():
     assert mistaken.SUFFIXES == (files.SUFFIX, files.INDEX_SUFFIX)
+
+
+def test_a_long_common_beginning_of_two_paths_is_no_mention(tmp_path):
+    """An error of the second path does not speak of the first, whose first 40 characters it has."""
+    beginning = tmp_path / ("deep" * 20)
+    captures = beginning / "captures"
+    write(captures, [opened(0), done(1)])
+    words = ["sql", str(captures), str(beginning / "data")]
+    assert mistaken.hint(words, f"{beginning / 'data'} is no dataset") == ""
+    assert "it is a capture" in mistaken.hint(words, f"{captures} is no dataset")
+    assert "it is a capture" in mistaken.hint(words, f"unknown word: {words[1][:40]!r}")

@@ -90,7 +90,12 @@ KEYS = (
     Key("capture", value_types.PATH, "", "folder in which `collect` captures all that it receives and sends; empty: none"),
     Key("rotate", value_types.ROTATION, "1h", "when a capture's file ends: a duration, a size, or both with a comma"),
     Key("keep", value_types.KEEP, "", "age and size beyond which a set's oldest captures are deleted; empty: none are"),
-    Key("least_free", value_types.LEAST_FREE, "5%,1GiB", "what must be free of a disk, or nothing is captured or recorded; 0: fill it"),
+    Key(
+        "least_free",
+        value_types.LEAST_FREE,
+        "5%,1GiB",
+        "what must be free of a disk, or nothing is captured or recorded; 0: fill it",
+    ),
     Key(
         "last_frames",
         value_types.LAST_FRAMES,
