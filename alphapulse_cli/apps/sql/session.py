@@ -13,7 +13,7 @@ import contextlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 4096
+LOOK_S = 0.1  # at which a waiting thread looks for signals
+AGAIN_S = 0.01  # between interrupts of a query, one of which may come before it has begun
 EXTRA = "sql"
 PLAIN = re.compile(
     r"(?:BOOLEAN|VARCHAR|U?(?:TINY|SMALL|BIG|HUGE)INT|U?INTEGER|U?INT\d+|DOUBLE|FLOAT|DECIMAL\(\d+, ?\d+\))(?:\[\d*\])*",
@@ -114,18 +116,19 @@ class Session:
 
     def call(self, work: Callable[[], Got], query: str) -> Got:
         """Do something in DuckDB's thread. An error of DuckDB's becomes ours; an interrupt ends what it does."""
-        future = self._worker.submit(work)
         try:
+            future = self._worker.submit(work)
+            while not wait((future,), LOOK_S).done:  # a signal that comes just before a wait without an end is not seen within it
+                pass
             return future.result()
         except self._error as problem:
             raise mistakes.told(problem, query) from problem
         except Exception:
             raise
         except BaseException:  # a signal
-            while not future.done():
+            behind = self._worker.submit(lambda: None)  # done once the thread is free, wherever the signal came
+            while not wait((behind,), AGAIN_S).done:
                 self._connection.interrupt()
-                with contextlib.suppress(TimeoutError, Exception):
-                    future.result(0.01)
             raise
 
     def __enter__(self) -> Self:
