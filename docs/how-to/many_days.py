@@ -18,7 +18,7 @@ import alphapulse_cli as ap
 
 
 def proved(path):
-    """What a capture holds: whether all of it, and the identifiers of its gaps."""
+    """Certificate of a capture in short: whether it is whole, and the identifiers of its gaps."""
     certificate = ap.verify(path)
     return {"holds": certificate.holds, "gaps": [gap.id for one in certificate.sets for gap in one.gaps]}
 
@@ -58,7 +58,7 @@ def by_processes(function, paths, jobs):
 
 
 def by_dask(function, paths, jobs):
-    """The same by Dask: with the address of a scheduler, Client(address), on many machines that see the files."""
+    """Results by Dask: with the address of a scheduler, Client(address), on many machines that see the files."""
     from dask.distributed import Client
 
     with Client(n_workers=jobs, threads_per_worker=1, dashboard_address=None) as client:
@@ -66,7 +66,7 @@ def by_dask(function, paths, jobs):
 
 
 def by_ray(function, paths, jobs):
-    """The same by Ray."""
+    """Results by Ray."""
     import ray
 
     ray.init(num_cpus=jobs, include_dashboard=False)

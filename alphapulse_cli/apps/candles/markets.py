@@ -15,7 +15,7 @@ SECOND_NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What candles are made: their width, how long they stay open for late trades (None: for all), and of which time.
+    """Width of candles, the time that each stays open for late trades (None: for all), and their span.
 
     Candles from the one of `from_ns` to the one before `to_ns` are made. UsageError for an unknown width and an empty span.
     """

@@ -50,7 +50,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export wrote: its folder, its files, and the members of its export.json."""
+    """Result of an export: its folder, its files, and the members of its export.json."""
 
     folder: Path
     files: tuple[str, ...]
@@ -63,7 +63,7 @@ class Exported:
 
     @property
     def losses(self) -> dict[str, Any]:
-        """What the source itself lacks."""
+        """Losses of the source itself."""
         found: dict[str, Any] = self.summary["losses"]
         return found
 

@@ -22,7 +22,7 @@ FORCE = "name another folder, or say --force (force=True) to replace the former 
 
 
 class Closable(Protocol):
-    """What is closed when the export ends."""
+    """File or reader that is closed when the export ends."""
 
     def close(self) -> None:
         """Close it; no effect the second time."""

@@ -97,7 +97,7 @@ def delay_of(stored: int) -> int | None:
 
 @dataclass(slots=True)
 class Losses:
-    """What the source itself lacks: told at the end of an export, and in its JSON."""
+    """Losses of the source itself: reported at the end of an export, and in its JSON."""
 
     damages: list[str] = field(default_factory=list)  # of files, in words
     rows_lost: int = 0  # that the capture's writer left out, by its own account

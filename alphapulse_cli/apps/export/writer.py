@@ -1,4 +1,4 @@
-"""What a writer of a format is: it takes the events one by one, and finishes its files."""
+"""Protocol of the writers of formats: each takes the events one by one, and finishes its files."""
 
 from typing import Any, Protocol
 

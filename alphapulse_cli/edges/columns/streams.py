@@ -151,7 +151,7 @@ class _Sink:
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """What a stream holds: its complete batches (None where not even its schema can be read), its names, and the bytes behind that cannot be read."""
+    """Content of a stream: complete batches (None where not even its schema can be read), names, and the unreadable bytes behind."""
 
     rows: "pa.Table | None"
     exchange: str = ""
