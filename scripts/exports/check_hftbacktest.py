@@ -88,7 +88,7 @@ def own(report, folder, summary, truth_of):
 def of_tardis(report, folder, summary, truth_of):
     """Its Tardis converter cuts snapshots behind the first: a market with more is told, and its depth not compared.
 
-    Nor is one with a level that is FAR away: the converter clears up to a snapshot's last price, and the engine walks there tick by tick.
+    Nor is one with levels FAR from the best: its replay took too long here.
     """
     for market in summary["markets"]:
         what = f"{market['set']}:{market['symbol']} by tardis.convert"
