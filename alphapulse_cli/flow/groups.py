@@ -28,7 +28,7 @@ Start = Literal["now", "oldest"] | int  # the next record, the oldest still kept
 
 
 class Polled(NamedTuple):
-    """Result of one poll: `record_count` records in whole groups; `missed` records were overwritten before they could be read."""
+    """Result of one poll: `record_count` records in whole groups; `missed` ones were overwritten before they could be read, or of a group cut by that."""
 
     records: memoryview  # valid until the next poll
     record_count: int
@@ -72,6 +72,7 @@ class GroupReader:
         self.segment = segment
         self.reader = RingReader(segment, start)
         self._skipping = start != "now"  # the first record may be in the middle of a group
+        self._is_behind_hole = False  # what is left of that group is missed, too
         self._held = bytearray()  # a group whose LAST was not read yet
         self._cursor = self._new_cursor(segment)  # the former one goes after that: a replay that waits for it sees one all the time
 
@@ -145,21 +146,25 @@ class GroupReader:
 
     def _whole(self, records: memoryview, first: int, missed: int, restarted: bool) -> Polled:
         """Whole groups of the held and the new records."""
+        size = self.reader.record_bytes
         if missed:
-            self._held, self._skipping = bytearray(), True
+            missed += len(self._held) // size
+            self._held, self._skipping, self._is_behind_hole = bytearray(), True, True
         if not records:
             return Polled(NOTHING, 0, first, missed, restarted)
-        size = self.reader.record_bytes
         flags = bytes(records[self._flags_at :: size])
         begin = self._first_group(flags) if self._skipping else 0
+        if self._is_behind_hole:
+            missed += begin
+            self._is_behind_hole = self._skipping
         end = len(flags)
         while end > begin and not flags[end - 1] & LAST:
             end -= 1
         whole, rest = records[begin * size : end * size], records[end * size :]
+        first += begin
         if end <= begin:  # no group ends in these records
             self._held += rest
             return Polled(NOTHING, 0, first, missed + self._give_up(size), restarted)
-        first += begin
         if self._held:
             first -= len(self._held) // size
             self._held += whole
@@ -180,7 +185,7 @@ class GroupReader:
         held = len(self._held) // size
         if held <= self.reader.capacity:
             return 0
-        self._held, self._skipping = bytearray(), True
+        self._held, self._skipping, self._is_behind_hole = bytearray(), True, True
         return held
 
     def _may_be_replaced(self, monotonic_ns: int) -> bool:

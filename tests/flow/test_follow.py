@@ -107,7 +107,7 @@ class TestWholeGroups:
                 endless[FLAGS_AT] = FIRST if number == 0 else 0
                 writer.outlet.deltas.publish(bytes(endless), 1)
                 assert reader.poll(clock.monotonic_ns()).record_count == 0
-            assert reader.missed == 65
+            assert reader.missed == 100
             writer.update(ladder(20, 9))
             assert drained(reader) == ([2], 0)
 
@@ -458,6 +458,32 @@ class TestRestarts:
                 writer.update([(999_000, 1 + number, False)])
             sizes, missed = drained(reader)
             assert sum(sizes) + missed == writer.outlet.deltas.published
+
+    @pytest.mark.parametrize("limit", [1, 7, 4096])
+    def test_what_is_left_of_a_group_that_was_cut_counts_as_missed(self, directory, limit):
+        """Groups of several records: a lap ends within one, or overwrites one of which a part is held."""
+        dice = random.Random(limit)
+        with Writer(directory, capacity=64) as writer:
+            reader = GroupReader(directory, "kraken", SegmentKind.DELTAS)
+            writer.snapshot(ladder(40))
+            got = missed = laps = ends = 0
+            for _ in range(200):
+                for _ in range(dice.choice([2, 40])):
+                    writer.update(random_rows(dice, dice.choice([1, 30, 50])))
+                for _ in range(dice.choice([3, 10, 200])):
+                    polled = reader.poll(clock.monotonic_ns(), limit)
+                    laps += polled.missed > 0
+                    got, missed = got + polled.record_count, missed + polled.missed
+                    if polled.record_count:
+                        assert polled.first >= ends
+                        ends = polled.first + polled.record_count
+            while (
+                polled := reader.poll(clock.monotonic_ns(), limit)
+            ).record_count or reader.position < writer.outlet.deltas.published:
+                got, missed = got + polled.record_count, missed + polled.missed
+            assert laps > 20
+            assert (got + missed, reader.missed) == (writer.outlet.deltas.published, missed)
+            reader.close()
 
 
 class TestCursors:

@@ -107,7 +107,7 @@ class SetSource:
         if not self._begin(first_ns, polled.first):
             return 0
         if polled.restarted:
-            self._restarted(polled)
+            self._restarted(polled, first_ns)
         if polled.missed:
             self._missed("deltas", polled.missed, polled.first, self._follower.groups)
             self._want_books()
@@ -174,12 +174,13 @@ class SetSource:
     def _next_sequence(self) -> int:
         return self._follower.groups.position * SEQUENCES_PER_RECORD
 
-    def _restarted(self, polled: Polled) -> None:
+    def _restarted(self, polled: Polled, time_ns: int) -> None:
+        """Begin another part with a new writer's records, the first of which came at `time_ns`: long before it was found, if we were stopped."""
         self._tops.clear()
         self._versions.clear()
         self._held.clear()
         self._add_rows()
-        self._time_ns = max(self._follower.groups.now_ns(), self._time_ns)
+        self._time_ns = max(time_ns, self._time_ns)
         self._sequence = polled.first * SEQUENCES_PER_RECORD + RESTARTED
         self._begin_part(self._time_ns)
         self._row_of_set("restarted", "deltas", self._sequence)

@@ -22,6 +22,7 @@ from alphapulse_cli.edges.columns.keeping import sweep
 from alphapulse_cli.edges.columns.rows import arrow_rows, stream_schema
 from alphapulse_cli.edges.columns.schema import TABLES
 from alphapulse_cli.edges.columns.streams import Finished, Place, Stream
+from alphapulse_cli.errors import StorageError
 from alphapulse_cli.shm import clock
 
 if TYPE_CHECKING:
@@ -92,6 +93,9 @@ class Recorder:
         except OSError as error:
             self._lock.close()
             raise streams.failed(dataset, error) from error
+        except StorageError:
+            self._lock.close()
+            raise
 
     def _first_part(self) -> dict[int, int]:
         """Number of the next part, by epoch."""

@@ -3,6 +3,10 @@
     .open/kraken.lock                            held by the recorder of the set, for as long as it runs
     .open/kraken-<epoch>-<part>.deltas.arrows    complete batches, compressed; the last one may be torn where its writer was killed
 
+Each batch carries a checksum of its rows and of all before it: zstd in Arrow has none, and a flipped bit of a disk would become another
+price. The schema's metadata names the version. Rule: a stream without one (version 1) is read without checksums; one of a greater version is
+left where it is, and told.
+
 A stream becomes the files of its rows, one for each day in UTC, and goes once they are renamed. Their names follow from the stream, so that
 whoever turns it into files again, after a crash at any moment, finds those that are there already: a row appears once.
 """
@@ -11,6 +15,7 @@ import contextlib
 import fcntl
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +34,9 @@ if TYPE_CHECKING:
 
 SUFFIX = ".arrows"
 DAMAGED = ".damaged"  # behind the name of a stream that could not be read to its end
-EXCHANGE, SET = b"exchange", b"set"  # in a stream's metadata
+EXCHANGE, SET, STREAM_VERSION = b"exchange", b"set", b"version"  # in a stream's metadata
+CHECKSUM = b"crc32"  # in that of a batch
+VERSION = 2  # of a stream
 TOLD_OF_A_RECORDING = ("snapshot", "missed", "restarted", "begun", "ended")  # kinds of `status` that are of no record
 PROBE_BYTES = 1 << 20
 DAY_NS = 86_400_000_000_000
@@ -83,6 +90,8 @@ class Stream:
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
         self._sink = _Sink()
         names = {EXCHANGE: place.exchange.encode(), SET: place.set_name.encode()}
+        self._checksum = _checksum_of(names)
+        names[STREAM_VERSION] = str(VERSION).encode()
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         self._writer = pa.ipc.new_stream(pa.PythonFile(self._sink, "w"), schema.with_metadata(names), options=options)
         try:
@@ -93,8 +102,10 @@ class Stream:
 
     def write(self, batch: "pa.RecordBatch") -> None:
         """Write rows as one batch. OSError: then none of them is in the stream."""
-        self._writer.write_batch(batch)
+        checksum = _checksum(batch, self._checksum)
+        self._writer.write_batch(batch, custom_metadata={CHECKSUM: f"{checksum:08x}".encode()})
         self._flush()
+        self._checksum = checksum
         self.rows += len(batch)
 
     def _flush(self) -> None:
@@ -160,11 +171,11 @@ class Streamed:
 
 
 def read_stream(path: Path) -> Streamed:
-    """Read a stream up to where it is torn or damaged. OSError where the disk does not give its bytes."""
+    """Read a stream up to where it is torn or damaged. OSError where the disk does not give its bytes; StorageError for a greater version."""
     import pyarrow as pa
 
     data = pa.py_buffer(path.read_bytes())  # what is not to be had from the disk is no torn stream
-    batches = []
+    batches: list[pa.RecordBatch] = []
     try:
         file = pa.BufferReader(data)
         reader = pa.ipc.open_stream(file)
@@ -172,16 +183,67 @@ def read_stream(path: Path) -> Streamed:
         if not schema.equals(row_columns.stream_schema(path.name.split(".")[-2])):
             return Streamed(None, unread_bytes=data.size)
         names = {name: value.decode() for name, value in (schema.metadata or {}).items()}
-        read_bytes = file.tell()
-        with contextlib.suppress(pa.ArrowException, OSError, EOFError):  # torn: a message or its body is cut short
-            for batch in reader:
+        version = _known_version(path, names.get(STREAM_VERSION, "1"))
+        read_bytes, checksum = file.tell(), _checksum_of({name: names[name].encode() for name in (EXCHANGE, SET)})
+        with contextlib.suppress(pa.ArrowException, OSError, EOFError, StopIteration):  # torn: a message or its body is cut short
+            while True:
+                batch, metadata = reader.read_next_batch_with_custom_metadata()
                 _check(batch)
+                checksum = _checksum(batch, checksum)
+                told = None if metadata is None else metadata.get(CHECKSUM)
+                if told != f"{checksum:08x}".encode() and not (told is None and version == 1):
+                    break
                 batches.append(batch)
                 read_bytes = file.tell()
         rows = pa.Table.from_batches(batches, schema).replace_schema_metadata(None)
         return Streamed(rows, names[EXCHANGE], names[SET], data.size - read_bytes)
-    except (pa.ArrowException, OSError, EOFError, KeyError, UnicodeDecodeError):
+    except (pa.ArrowException, OSError, EOFError, KeyError, ValueError):  # UnicodeDecodeError is one
         return Streamed(None, unread_bytes=data.size)
+
+
+def _known_version(path: Path, text: str) -> int:
+    """Version of a stream. StorageError for a greater one: what it holds must not be taken for damaged; ValueError for no number."""
+    version = int(text)
+    if version > VERSION:
+        raise StorageError(
+            f"{path}: version {version} of a stream, known is {VERSION}",
+            "recover it with a newer alphapulse: pip install -U alphapulse",
+        )
+    return version
+
+
+def _checksum_of(names: dict[bytes, bytes]) -> int:
+    """Checksum before the first batch: of the names that become the path of the files."""
+    return zlib.crc32(b"\n".join((names[EXCHANGE], names[SET])))
+
+
+def _checksum(batch: "pa.RecordBatch", before: int) -> int:
+    """CRC-32 of the rows of a batch, behind that of the batches before it: of the values, whatever bytes Arrow puts around them."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    found = zlib.crc32(len(batch).to_bytes(8, "little"), before)
+    for column in batch.columns:
+        is_text = str(column.type) == "string"
+        if column.null_count:
+            found = zlib.crc32(np.packbits(column.is_valid().to_numpy(zero_copy_only=False)).data, found)
+        numbers = pc.binary_length(column) if is_text else column
+        if numbers.null_count:
+            numbers = numbers.fill_null(0)
+        values = numbers.to_numpy(zero_copy_only=False)
+        found = zlib.crc32(np.ascontiguousarray(values).data, found)
+        if is_text:
+            found = zlib.crc32(_texts(column), found)
+    return found
+
+
+def _texts(column: "pa.Array") -> memoryview:
+    """Bytes of the texts of a column, one behind the other."""
+    _, offsets, data = column.buffers()
+    if offsets is None or data is None:
+        return memoryview(b"")
+    places = memoryview(offsets).cast("B").cast("i")
+    return memoryview(data)[places[column.offset] : places[column.offset + len(column)]]
 
 
 def _check(batch: "pa.RecordBatch") -> None:

@@ -212,6 +212,25 @@ class TestStatus:
         assert (found.wrong, found.checks, found.breaks) == ([], 1, 0)
         assert found.books["BTC-USD", second.outlet.epoch].bids() == second.book().bids()
 
+    def test_a_restart_that_was_found_late_is_at_the_time_of_the_new_records(self, directory, dataset):
+        """The reader was stopped meanwhile: what the new collector told before it was found comes after the row in time, too."""
+        with Writer(directory, SYMBOLS) as first:
+            first.snapshot(ladder(40))
+            recording = Recording(directory, dataset)
+            recording.poll()
+            end_ns = first.now_ns
+        with Writer(directory, SYMBOLS) as second:
+            second.now_ns = end_ns + 1_000_000_000
+            second.snapshot(ladder(20, 3))
+            second.now_ns += 3_600_000_000_000
+            with recording:
+                pass
+        rows = [row for row in rows_of(dataset, "status") if row["epoch"] == second.outlet.epoch]
+        (restarted,) = [row for row in rows if row["kind"] == "restarted" and row["ring"] == "deltas"]
+        (told,) = [row for row in rows if row["kind"] == "status" and row["state"] == "LIVE"]
+        assert restarted["timestamp_ns"] == told["timestamp_ns"] == end_ns + 1_000_000_000
+        assert restarted["sequence"] < told["sequence"]
+
 
 def record_a_lot(directory, dataset, seed, *, rolls):
     """A recording of random updates, snapshots, CHECKs and parts; the writer's books at its end."""

@@ -163,6 +163,82 @@ class TestRecovery:
                 one.unlink()
         assert told > 5
 
+    @staticmethod
+    def read_with_flips(path, every):
+        """What is read of a stream with one bit flipped, for bits at a distance of `every`; its own path is left as it is."""
+        data, other = path.read_bytes(), path.with_name("kraken-6-0.trades.arrows")
+        for bit in range(0, 8 * len(data), every):
+            other.write_bytes(data[: bit // 8] + bytes([data[bit // 8] ^ 1 << bit % 8]) + data[bit // 8 + 1 :])
+            try:
+                yield streams.read_stream(other)
+            except StorageError as refused:
+                assert "version" in str(refused)
+
+    def test_no_flipped_bit_changes_a_row_or_takes_one_away_unsaid(self, tmp_path):
+        path = killed(tmp_path)
+        written = streams.read_stream(path).rows.to_pylist()
+        assert len(written) == 30
+        told = 0
+        for read in self.read_with_flips(path, 331):
+            rows = [] if read.rows is None else read.rows.to_pylist()
+            assert rows == written[: len(rows)]
+            assert not rows or (read.exchange, read.set_name) == ("kraken", "kraken")
+            assert len(rows) == 30 or read.unread_bytes
+            told += read.unread_bytes > 0
+        assert told > 50
+
+    def test_without_the_checksums_flipped_bits_change_rows(self, tmp_path, monkeypatch):
+        """The mutant of the test above."""
+        path = killed(tmp_path)
+        written = streams.read_stream(path).rows.to_pylist()
+        monkeypatch.setattr(streams, "STREAM_VERSION", b"another")
+        monkeypatch.setattr(streams, "CHECKSUM", b"none")
+        assert any(one.rows is not None and one.rows.to_pylist() not in (written, []) for one in self.read_with_flips(path, 67))
+
+    def test_texts_nulls_and_batches_out_of_larger_ones_come_back(self, tmp_path):
+        streams.open_folder(tmp_path)
+        stream = Stream(Place(tmp_path, "kraken", "kraken", 5, 0), "status")
+        rows = [
+            row("status", at, reason=(None, "", "é", "GAP")[at % 4], missed=(None, at)[at % 2], symbol="ab"[: at % 3])
+            for at in range(100)
+        ]
+        names = stream_schema("status").names
+        whole = arrow_rows("status", {name: [one.get(name) for one in rows] for name in names})
+        for first, length in ((0, 7), (7, 1), (8, 60), (68, 32)):
+            stream.write(whole.slice(first, length))
+        stream.close()
+        read = streams.read_stream(stream.path)
+        assert (read.unread_bytes, read.rows.to_pylist()) == (0, whole.to_pylist())
+
+    @staticmethod
+    def by_hand(dataset, names, metadata=None):
+        """A stream with one batch and such metadata; its path."""
+        path = streams.open_folder(dataset) / "kraken-5-0.trades.arrows"
+        schema = stream_schema("trades")
+        batch = arrow_rows("trades", {name: [one.get(name) for one in [row("trades", 1)]] for name in schema.names})
+        with pa.ipc.new_stream(path, schema.with_metadata(names)) as writer:
+            writer.write_batch(batch, custom_metadata=metadata)
+        return path
+
+    def test_streams_of_before_the_checksums_are_read(self, tmp_path):
+        self.by_hand(tmp_path, {b"exchange": b"kraken", b"set": b"kraken"})
+        assert streams.recover(tmp_path, "kraken").rows == 1
+        assert sequences(tmp_path) == [1]
+
+    @pytest.mark.parametrize("metadata", [None, {b"crc32": b"00000000"}], ids=["none", "another"])
+    def test_a_checksum_that_should_be_there(self, tmp_path, metadata):
+        path = self.by_hand(tmp_path, {b"exchange": b"kraken", b"set": b"kraken", b"version": b"2"}, metadata)
+        done = streams.recover(tmp_path, "kraken")
+        assert (done.rows, done.unread_bytes > 0, path.exists()) == (0, True, False)
+
+    def test_a_stream_of_a_greater_version_is_left_where_it_is(self, tmp_path, make):
+        path = self.by_hand(tmp_path / "data", {b"exchange": b"kraken", b"set": b"kraken", b"version": b"3"})
+        for _ in range(2):  # the set is not held behind it
+            with pytest.raises(StorageError, match="version 3 of a stream, known is 2") as refused:
+                make()
+            assert "newer alphapulse" in refused.value.hint
+        assert path.exists()
+
     def test_zeros_behind_a_streams_batches_are_told(self, tmp_path):
         path = killed(tmp_path)
         path.write_bytes(path.read_bytes() + bytes(4096))  # as a disk may leave them when the power fails
