@@ -609,6 +609,25 @@ def performance() -> Iterator[str]:
     yield " ".join((compare.__doc__ or "").partition("\n\n")[2].split())
 
 
+def metrics() -> Iterator[str]:
+    from alphapulse_cli.apps.serve import metrics as exported
+
+    yield "# Metrics"
+    yield (
+        "What `alphapulse metrics` prints once and `alphapulse serve` answers on `/metrics`, in Prometheus' text format 0.0.4. A name, its"
+        " labels and its meaning stay for a minor version; new ones may come with any."
+    )
+    drawing, _, rules = (exported.__doc__ or "").partition("\n\n")[2].partition("\n\n")
+    yield code(drawing)
+    yield rules.rstrip()
+    yield table(
+        ("metric", "kind", "labels", "meaning"),
+        ((f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.meaning) for one in exported.METRICS),
+    )
+    bounds = [exported.BOUNDS[bucket] for bucket in exported.BUCKETS]
+    yield f"The bounds of `alphapulse_latency_seconds`: {', '.join(bounds)} and +Inf."
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "clients.md": clients,
     "commands.md": commands,
@@ -617,6 +636,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "errors.md": errors,
     "exchanges.md": exchanges,
     "layouts.md": layouts,
+    "metrics.md": metrics,
     "python.md": python,
     "simulators.md": simulators,
     "tables.md": tables,

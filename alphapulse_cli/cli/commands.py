@@ -39,6 +39,7 @@ COMMANDS = (  # in the order in which a newcomer needs them
     Entry("tail", "Follow the deltas or the trades as they are published"),
     Entry("candles", "Show candles of trades: live, of captures or of datasets"),
     Entry("reconstruct", "Show the full book of a symbol, or prove that every replica is exact"),
+    Entry("metrics", "Print the metrics of all sets once, as Prometheus reads them"),
     Entry("arb", "Find cross-exchange opportunities, net of fees and depth"),
     Entry("explain", "Show the evidence for a gap of a capture: frames, books, what readers saw"),
     Entry("segments", "List the segments in shared memory, their writers and their readers"),

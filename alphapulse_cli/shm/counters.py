@@ -97,6 +97,8 @@ LAST_VALUES = frozenset(
     }
 )  # every other counter is a sum
 
+LABELS = tuple(c.label for c in Counter)
+
 
 @unique
 class CaptureState(IntEnum):
@@ -157,20 +159,29 @@ class CountersReader:
         self._words = Words(segment.memory)
         self._publish_latency, self._feed_delay = _histograms(segment)
 
-    def blocks(self) -> dict[str, dict[str, int]]:
-        """Values by symbol ("" for the exchange), then by counter label. SegmentGone where the file was cut short."""
+    def values(self) -> dict[str, list[int]]:
+        """Values by symbol ("" for the exchange), in the order of Counter. SegmentGone where the file was cut short.
+
+        A counter that the writer is too old to know is 0.
+        """
         spec = self.segment.spec
-        found: dict[str, dict[str, int]] = {}
+        found: dict[str, list[int]] = {}
         held = min(len(Counter), spec.record_bytes // 8 - BLOCK_HEAD_WORDS)  # a writer of another minor layout may have fewer
+        lacking = [0] * (len(Counter) - held)
         for i in range(spec.capacity):
             start = layout.HEADER_BYTES + i * spec.record_bytes
             if self._words.load_acquire(start // 8 + USED_WORD) != 1:
                 break
             name = bytes(self.segment.memory[start : start + layout.NAME_BYTES]).rstrip(b"\0").decode("ascii", "backslashreplace")
             first = start // 8 + BLOCK_HEAD_WORDS
-            found[name] = {c.label: _signed(self._words.load_relaxed(first + c)) for c in Counter if c < held}
+            found[name] = [_signed(self._words.load_relaxed(at)) for at in range(first, first + held)] + lacking
         self.segment.require_whole()
         return found
+
+    def blocks(self) -> dict[str, dict[str, int]]:
+        """Values by symbol ("" for the exchange), then by counter label. SegmentGone where the file was cut short."""
+        held = self.segment.spec.record_bytes // 8 - BLOCK_HEAD_WORDS
+        return {name: dict(zip(LABELS[:held], values, strict=False)) for name, values in self.values().items()}
 
     def total(self) -> dict[str, int]:
         """Values by counter label, added up over the exchange and all symbols; for last values the exchange's own."""

@@ -210,7 +210,14 @@ def wrong_values():
 @pytest.mark.parametrize(("path", "parameter", "value"), list(wrong_values()))
 def test_a_wrong_value_is_refused_with_a_hint(run, path, parameter, value):
     code, out, err = run(*path, *BEHIND.get(" ".join(path), []), named(parameter), value)
-    looked_for = named(parameter) == "--exchanges" and path[0] in ("tail", "candles", "reconstruct", "segments", "record")
+    looked_for = named(parameter) == "--exchanges" and path[0] in (
+        "tail",
+        "candles",
+        "metrics",
+        "reconstruct",
+        "segments",
+        "record",
+    )
     assert (code, out) == (NOTHING_THERE if looked_for else 2, ""), err
     assert err.startswith("error: ")
     assert "\nhint: " in err
