@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 FLUSH_NS = 500_000_000
 MOST_BUFFERED = 65_536  # rows of a table, after which it is flushed at once
+# A killed recorder may have written some of the tables: the levels of a book before the row that tells of it, and what tells of a hole or a
+# snapshot before the changes behind it.
+FLUSH_ORDER = ("snapshots", "status", "bbo", "trades", "deltas")
 TRY_AGAIN_NS = 5_000_000_000
 SWEEP_NS = 60_000_000_000
 LOOK_AT_ROOM_NS = 1_000_000_000
@@ -202,7 +205,8 @@ class Recorder:
         if missing:
             self._stop(missing, NO_ROOM, monotonic_ns)
             return 0
-        for table, batches in self._buffers.items():
+        for table in FLUSH_ORDER:
+            batches = self._buffers[table]
             if not batches:
                 continue
             whole = pa.Table.from_batches(batches).combine_chunks().to_batches()[0]

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
 from pathlib import Path
 
@@ -157,9 +157,13 @@ class TestSeveralSetsInOneFolder:
             assert answers
             for line, _, body in answers:
                 assert (orjson.loads(line)["status"], body) in told
-        assert len([row for name in MISCHIEF for file in rows_of(folder, name) for row in file if row.kind == b"rest"]) == len(
-            wire.answers
-        ), "every REST answer"
+        rows = [row for name in MISCHIEF for file in rows_of(folder, name) for row in file if row.kind == b"rest"]
+        kept = Counter(row.payload.partition(b"\n")[2] for row in rows)
+        assert not kept - Counter(body for *_, body in wire.answers)
+        without = [path for path, _, body in wire.answers if body not in kept]
+        # a snapshot that was on its way as its connection was cut, or as the collector ended, was never received
+        assert set(without) <= {"/api/v3/depth"}
+        assert len(without) <= 2 * len(SYMBOLS), "every REST answer"
 
 
 class TestOneCollector:

@@ -2,6 +2,7 @@
 
 import random
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from support.reader_sets import PAST_NS, Writer, ladder, random_rows
@@ -9,7 +10,11 @@ from support.rebuilt_books import rebuild, rows_of
 
 from alphapulse_cli.apps.record.source import SetSource
 from alphapulse_cli.edges.capture.keeping import Rotation
+from alphapulse_cli.edges.columns import recorder as recorders
+from alphapulse_cli.edges.columns import streams
 from alphapulse_cli.edges.columns.recorder import Recorder
+from alphapulse_cli.edges.columns.schema import TABLES
+from alphapulse_cli.edges.columns.streams import Stream
 from alphapulse_cli.flow.groups import GroupReader
 from alphapulse_cli.market.events import Side
 from alphapulse_cli.shm import clock
@@ -293,6 +298,66 @@ class TestTheBooksFromTheFilesAlone:
         record_a_lot(directory, dataset, 3, rolls=True)
         found = rebuild(dataset, edit=mutant)
         assert found.wrong or found.breaks
+
+
+class Killed(BaseException):
+    """The end of a recorder between two writes."""
+
+
+def killed_within_a_flush(directory, dataset, monkeypatch, tables):
+    """Record, end within the second flush behind so many tables, as if killed, and make files of what is left."""
+    writes, whole = [], Stream.write
+
+    def write(stream, batch):
+        if len(writes) == tables:
+            raise Killed
+        writes.append(stream.table)
+        whole(stream, batch)
+
+    dice = random.Random(2)
+    with Writer(directory, SYMBOLS, capacity=64) as writer, monkeypatch.context() as patch:
+        for symbol in SYMBOLS:
+            writer.snapshot(ladder(40), symbol)
+        recording = Recording(directory, dataset)
+        recording.poll()
+        for _ in range(200):  # it is lapped: what was missed is told, and both books come again
+            writer.update(random_rows(dice))
+        for symbol in SYMBOLS:
+            writer.check(symbol)
+        patch.setattr(Stream, "write", write)
+        with pytest.raises(Killed):
+            recording.poll()
+    recording.source._follower.close()
+    recording.source._trades.close()
+    recording.recorder._lock.close()
+    streams.recover(dataset, "kraken")
+    return writes
+
+
+class TestKilledBetweenTwoTables:
+    """A flush writes one table after another: what is left of it must not be taken for more than it is."""
+
+    @pytest.mark.parametrize("tables", range(4))
+    def test_no_book_is_built_of_a_part_of_it(self, directory, dataset, monkeypatch, tables):
+        assert len(killed_within_a_flush(directory, dataset, monkeypatch, tables)) == tables
+        assert rebuild(dataset).wrong == []
+
+    @pytest.mark.parametrize("tables", range(4))
+    def test_no_change_lies_behind_a_hole_that_is_not_told(self, directory, dataset, monkeypatch, tables):
+        killed_within_a_flush(directory, dataset, monkeypatch, tables)
+        numbers = sorted(row["sequence"] // 16 for row in rows_of(dataset, "deltas"))
+        is_told = any(row["kind"] == "missed" for row in rows_of(dataset, "status"))
+        assert is_told or all(later - one <= 1 for one, later in pairwise(numbers))
+
+    def test_in_the_order_of_the_schema_both_go_wrong(self, directory, tmp_path, monkeypatch):
+        monkeypatch.setattr(recorders, "FLUSH_ORDER", tuple(TABLES))
+        kept = []
+        for tables in range(4):
+            dataset = tmp_path / str(tables)
+            killed_within_a_flush(directory, dataset, monkeypatch, tables)
+            kept.append((rebuild(dataset).wrong != [], any(row["kind"] == "missed" for row in rows_of(dataset, "status"))))
+        assert any(is_wrong for is_wrong, _ in kept)
+        assert not kept[1][1], "changes behind the hole, and nothing that tells of it"
 
 
 class TestDays:
