@@ -11,6 +11,7 @@ One process adds, any process reads. Each word is read whole, but two words may 
 event of a symbol is not added to the exchange's block; `CountersReader.total` adds them up.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum, unique
 from typing import Any, Self
 
@@ -158,6 +159,28 @@ class CountersReader:
         self.segment = segment
         self._words = Words(segment.memory)
         self._publish_latency, self._feed_delay = _histograms(segment)
+        self._places: dict[str, int] = {}
+
+    def of_symbol(self, symbol: str, wanted: Sequence[Counter]) -> list[int] | None:
+        """Values of some counters of a symbol ("" for the exchange); None if it has no block, or one without them. SegmentGone."""
+        place = self._places.get(symbol) or self._place(symbol)
+        held = self.segment.spec.record_bytes // 8 - BLOCK_HEAD_WORDS
+        if place is None or any(one >= held for one in wanted):
+            return None
+        self._places[symbol] = place  # a block stays where it is
+        found = [_signed(self._words.load_relaxed(place + one)) for one in wanted]
+        self.segment.require_whole()
+        return found
+
+    def _place(self, symbol: str) -> int | None:
+        """Word of a symbol's first counter; None if it has no block."""
+        spec, octets = self.segment.spec, symbol.encode("ascii", "replace")
+        for start in range(layout.HEADER_BYTES, layout.HEADER_BYTES + spec.capacity * spec.record_bytes, spec.record_bytes):
+            if self._words.load_acquire(start // 8 + USED_WORD) != 1:
+                return None
+            if bytes(self.segment.memory[start : start + layout.NAME_BYTES]).rstrip(b"\0") == octets:
+                return start // 8 + BLOCK_HEAD_WORDS
+        return None
 
     def values(self) -> dict[str, list[int]]:
         """Values by symbol ("" for the exchange), in the order of Counter. SegmentGone where the file was cut short.

@@ -56,6 +56,11 @@ class LiveCandles:
         """Sentences about what no candle has told."""
         return self._markets.untold
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there are records that were not read yet."""
+        return any(reader.has_more for reader in self._sets.readers.values())
+
     def poll(self) -> list[Candle]:
         """Candles that are closed by now."""
         now_ns = clock.monotonic_ns()

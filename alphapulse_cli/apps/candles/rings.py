@@ -76,6 +76,11 @@ class SetCandles:
         """Time now on the set's clock, and never before its last record; 0 if not known."""
         return max(self.trades.now_ns(), *self._last_ns.values())
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there are records that were not read yet."""
+        return bool(self.trades.reader.lag or self._deltas.reader.lag)
+
     def read(self, monotonic_ns: int) -> bool:
         """Read some records; whether all were read. In a running set the time without a live writer is a gap."""
         polled = [(one, one.poll(monotonic_ns)) for one in (self.trades, self._deltas)]
@@ -90,7 +95,7 @@ class SetCandles:
             self._take_trades(trades)
         if deltas.record_count:
             self._take_states(deltas)
-        is_done = not self.trades.reader.lag and not self._deltas.reader.lag
+        is_done = not self.has_more
         if is_done:
             now_ns = self.now_ns
             if self._is_unsure:
