@@ -116,7 +116,8 @@ def candles(
     if places:
         _refuse_live_options({"--duration": duration, "--wait-for": wait_for, "--wait": wait, "--shm-dir": shm_dir})
         rule = Rule(width, late_ns, _moment(start), _moment(end))
-        _print(_of_files(places, rule, exchanges or [], symbols or [], count), form, local=local)
+        with stderr.told_if_cut("not all candles were shown"):
+            _print(_of_files(places, rule, exchanges or [], symbols or [], count), form, local=local)
         return
     if end:
         raise UsageError("--to is for captures and datasets", "use --duration or --count to end what runs")

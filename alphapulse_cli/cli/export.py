@@ -81,7 +81,8 @@ def export(
     span_ns = (moments.parse(start) if start else None, moments.parse(end) if end else None)
     if not output:
         raise UsageError("no folder is named", "--output DIR, which is made if it is not there")
-    made = export_to([Path(place) for place in places], to, Path(output), exchange or (), symbols or (), span_ns, force=force)
+    with stderr.told_if_cut("the export was not finished"):
+        made = export_to([Path(place) for place in places], to, Path(output), exchange or (), symbols or (), span_ns, force=force)
     if form == "json":
         render.emit_json([made.summary])
     else:

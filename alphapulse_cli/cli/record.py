@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from alphapulse_cli.edges.columns.recorder import Recorder
 
 LINES_EVERY_S, ROWS_EVERY_S = 5.0, 1.0
+ENDED = "ended"  # state of a recording in its last row
 
 app = options.command_app()
 
@@ -263,12 +264,12 @@ def _run(recording: Recording, steps: Iterable[None], *, as_json: bool) -> None:
 def _show(recording: Recording, *, shows_rows: bool, is_last: bool = False) -> None:
     for name, recorder in sorted(recording.recorders.items()):
         if shows_rows:
-            render.emit_json([_row(name, recorder)])
+            render.emit_json([_row(name, recorder, is_last=is_last)])
         else:
             print(_line(name, recorder, is_last=is_last), flush=True)
 
 
-def _row(name: str, recorder: "Recorder") -> Mapping[str, Any]:
+def _row(name: str, recorder: "Recorder", *, is_last: bool) -> Mapping[str, Any]:
     totals = recorder.totals
     return {
         "set": name,
@@ -279,7 +280,7 @@ def _row(name: str, recorder: "Recorder") -> Mapping[str, Any]:
         "files": totals.files,
         "file_bytes": totals.file_bytes,
         "open_bytes": recorder.stream_bytes,
-        "state": totals.state,
+        "state": ENDED if is_last and not totals.stopped else totals.state,
         "reason": totals.stopped,
     }
 

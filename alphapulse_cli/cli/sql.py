@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -65,7 +65,7 @@ def sql(
 
     from alphapulse_cli.apps.sql.session import Session
 
-    with Session(dataset) as session:
+    with stderr.told_if_cut("the result is cut"), Session(dataset) as session:
         _show(session.ask(text), form)
 
 
@@ -126,12 +126,59 @@ def _short(value: Any) -> Any:
 
 
 def _write_parquet(result: "Result") -> None:
+    """Write the result as Parquet. Where its rows end with an error or a signal there is no footer: a cut file is readable by nobody."""
     import os
 
     import pyarrow.parquet as pq
 
     schema, batches = result.arrow()
     sys.stdout.flush()
-    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
-        for batch in batches:
-            writer.write_batch(batch)
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as file:
+        out = _Sink(file)
+        writer = pq.ParquetWriter(out, schema, compression="zstd")
+        try:
+            for batch in batches:
+                writer.write_batch(batch)
+            writer.close()
+        except BaseException:
+            writer.is_open = False
+            raise
+        out.finish()
+
+
+class _Sink:
+    """Sink of a Parquet writer that holds its last write back until `finish`: the writer ends its file after an error, too."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._held = file, b""
+
+    def write(self, data: bytes) -> int:
+        """Write what was held, and hold `data`."""
+        before, self._held = self._held, bytes(data)
+        self._file.write(before)
+        return len(data)
+
+    def finish(self) -> None:
+        """Write the rest."""
+        self._file.write(self._held)
+
+    def flush(self) -> None:
+        """Flush the file."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Do nothing: the file is closed by who opened it."""
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def readable(self) -> bool:
+        """False."""
+        return False
+
+    def seekable(self) -> bool:
+        """False."""
+        return False

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from alphapulse_cli.edges import process
 from alphapulse_cli.edges.safe_text import safe
+from alphapulse_cli.errors import ExitCode
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40  # as in `logging`, which is not imported for `--help`
 LEVELS = {"error": ERROR, "warning": WARNING, "info": INFO, "debug": DEBUG}
@@ -74,6 +75,17 @@ def warning(message: object, hint: object = "") -> None:
         _write_line("warning", "33", message, may_hold=True)
         if hint:
             _write_line("hint", "36", hint, may_hold=True)
+
+
+@contextlib.contextmanager
+def told_if_cut(what: str) -> Iterator[None]:
+    """Within it a signal that ends the command with success is a warning that says what is not whole, as in "the result is cut"."""
+    try:
+        yield
+    except process.Ended as ended:
+        if ended.code == ExitCode.DONE:
+            warning(f"{what}: a signal ended the command")
+        raise
 
 
 def note(message: object) -> None:

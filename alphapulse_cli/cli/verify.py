@@ -87,7 +87,10 @@ def verify(
 
     required = parse_requirements(require or ())
     wanted = chosen([Path(place) for place in places], exchange or (), symbols or ())
-    with progress([path for recording, _ in wanted for path in recording.files], form) as advance:
+    with (
+        stderr.told_if_cut("nothing was proved"),
+        progress([path for recording, _ in wanted for path in recording.files], form) as advance,
+    ):
         certificate = certify(wanted, jobs, advance)
     if form == "json":
         print(certificate.to_json().decode(), end="", flush=True)

@@ -11,6 +11,8 @@ import pytest
 from conftest import Runner
 from support import endless_command
 
+from alphapulse_cli.edges import process
+
 SCRIPT = str(Path(endless_command.__file__))
 
 
@@ -131,6 +133,32 @@ class TestClosedPipes:
         done = shell(endless, line)
         assert done.stderr == "error: No space left on device\n"
         assert done.stdout == "1\n"
+
+
+class TestWhatIsCut:
+    @pytest.mark.parametrize(("number", "is_told"), [(signal.SIGTERM, True), (signal.SIGHUP, True), (signal.SIGQUIT, False)])
+    @pytest.mark.parametrize(
+        ("line", "where", "what"),
+        [
+            (
+                ["export", "x", "--to", "csv", "--output", "out"],
+                "alphapulse_cli.apps.export.export.export_to",
+                "the export was not finished",
+            ),
+            (["candles", "x"], "alphapulse_cli.apps.candles.api.of_files", "not all candles were shown"),
+            (["verify", "."], "alphapulse_cli.apps.verify.verify.certify", "nothing was proved"),
+        ],
+        ids=["export", "candles", "verify"],
+    )
+    def test_a_signal_that_gives_0_is_told_where_not_all_was_done(self, quick, monkeypatch, line, where, what, number, is_told):
+        def ended(*_, **__):
+            raise process.Ended(number)
+
+        monkeypatch.setattr(where, ended)
+        monkeypatch.setattr("alphapulse_cli.apps.verify.verify.chosen", lambda *_: [])
+        done = quick(*line)
+        assert (done.code, done.stdout) == (0 if is_told else 130, "")
+        assert done.stderr == (f"warning: {what}: a signal ended the command\n" if is_told else "")
 
 
 class TestSignals:

@@ -6,6 +6,7 @@ import json
 import signal
 from decimal import Decimal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.datasets import NOON_NS, row, trade, write
@@ -164,6 +165,9 @@ class TestMistakes:
 
 
 class TestEndings:
+    FAILS_LATE = (
+        "SELECT 1 // (3000000 - a.range) + CASE a.range WHEN 3000000 THEN error('late') ELSE 0 END AS n FROM range(4000000) a"
+    )
     ENDLESS = "SELECT a.range AS n FROM range(100000000000) a"
 
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGHUP, 0)])
@@ -172,7 +176,24 @@ class TestEndings:
         assert running.stdout.readline() == b'{"n":0}\n'
         running.send_signal(number)
         _, said = running.communicate(timeout=60)
-        assert (running.returncode, said) == (code, b"")
+        cut = b"" if code else b"warning: the result is cut: a signal ended the command\n"
+        assert (running.returncode, said) == (code, cut)
+
+    @pytest.mark.parametrize("query", ["SELECT a.range AS n FROM range(100000000000) a", FAILS_LATE])
+    def test_parquet_that_is_cut_cannot_be_read(self, alphapulse, dataset, tmp_path, query):
+        """By a signal, or by an error behind many rows: the rows so far would look like a whole result."""
+        path = tmp_path / "result.parquet"
+        with path.open("wb") as out:
+            running = alphapulse.start("sql", query, dataset, "--format", "parquet")
+            begun = running.stdout.read(1 << 16)
+            out.write(begun)
+            running.send_signal(signal.SIGTERM) if query == self.ENDLESS else None
+            rest, said = running.communicate(timeout=60)
+            out.write(rest)
+        assert path.read_bytes()[:4] == b"PAR1"
+        assert said.startswith(b"warning: the result is cut" if query == self.ENDLESS else b"error: ")
+        with pytest.raises(pa.ArrowInvalid):
+            pq.read_table(path)
 
     @pytest.mark.parametrize("form", ["json", "csv", "parquet"])
     def test_a_reader_that_has_seen_enough(self, alphapulse, dataset, form):

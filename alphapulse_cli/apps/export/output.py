@@ -1,7 +1,8 @@
 """Folder of an export: its files are written under temporary names and renamed together at the end, with export.json last.
 
 An export that is interrupted leaves no file that a tool could take for a whole one. A former export in the folder is replaced only
-where that is wanted, and then all its files go: a catalog's old files beside new ones would be loaded with them.
+where that is wanted, and then all its files go: a catalog's old files beside new ones would be loaded with them. While files are renamed a
+list of the old and the new ones stands in the folder: whoever exports there after a crash in that moment finds what else to remove.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from alphapulse_cli.errors import StorageError, UsageError, WriterAlive
 
 SUMMARY = "export.json"
 UNFINISHED = ".unfinished-export"
+RENAMING = ".export-names"  # names of the files of this export and of the former one, while they are renamed
 FORCE = "name another folder, or say --force (force=True) to replace the former export"
 
 
@@ -46,6 +48,8 @@ class Output:
             raise UsageError(f"{self.folder} is a file", "--output names a folder, which is made if it is not there")
         if (self.folder / SUMMARY).exists() and not self._force:
             raise UsageError(f"{self.folder} holds an export already", FORCE)
+        if (self.folder / RENAMING).exists() and not self._force:
+            raise UsageError(f"{self.folder} holds a part of an export that was cut off", FORCE)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -107,26 +111,35 @@ class Output:
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Give all files their names, remove those of a former export, and write the summary last."""
+        for written in self._names.values():
+            _sync(written)
         former = self._former()
+        self._put(RENAMING, {"files": sorted(former | set(self._names))})
         (self.folder / SUMMARY).unlink(missing_ok=True)
         for name in former - set(self._names):
             (self.folder / name).unlink(missing_ok=True)
         for name, written in self._names.items():
-            _sync(written)
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             written.replace(self.folder / name)
-        written = self._scratch / SUMMARY
-        written.write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2) + b"\n")
+        self._put(SUMMARY, summary)
+        (self.folder / RENAMING).unlink()
+
+    def _put(self, name: str, members: dict[str, Any]) -> None:
+        """Write a JSON document into the folder, the whole or nothing of it."""
+        written = self._scratch / name
+        written.write_bytes(orjson.dumps(members, option=orjson.OPT_INDENT_2) + b"\n")
         _sync(written)
-        written.replace(self.folder / SUMMARY)
+        written.replace(self.folder / name)
 
     def _former(self) -> set[str]:
-        """Names of the files of a former export, as it listed them: of those inside the folder alone."""
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-            listed = orjson.loads((self.folder / SUMMARY).read_bytes())["files"]
-            inside = self.folder.resolve()
-            return {str(name) for name in listed if (inside / str(name)).resolve().is_relative_to(inside)}
-        return set()
+        """Names of the files of a former export, as it listed them, and of one that was cut off: of those inside the folder alone."""
+        found: set[str] = set()
+        inside = self.folder.resolve()
+        for listing in (SUMMARY, RENAMING):
+            with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+                listed = orjson.loads((self.folder / listing).read_bytes())["files"]
+                found |= {str(name) for name in listed if (inside / str(name)).resolve().is_relative_to(inside)}
+        return found
 
 
 def _sync(path: Path) -> None:

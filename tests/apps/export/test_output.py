@@ -1,7 +1,9 @@
 """The folder of an export: whole files or none, a former export is replaced only where that is said, and then as a whole."""
 
+import itertools
 import json
 import os
+from pathlib import Path
 
 import pytest
 from support.exports import capture
@@ -10,7 +12,7 @@ import alphapulse_cli as ap
 from alphapulse_cli.apps.export import export as exporting
 from alphapulse_cli.apps.export.export import FORMATS, export_to
 from alphapulse_cli.apps.export.hftbacktest import HftBacktest
-from alphapulse_cli.apps.export.output import SUMMARY, UNFINISHED, Output
+from alphapulse_cli.apps.export.output import RENAMING, SUMMARY, UNFINISHED, Output
 from alphapulse_cli.cli.export import FORMATS as COMMAND_FORMATS
 from alphapulse_cli.errors import NoSegment, StorageError, UsageError, WriterAlive
 
@@ -94,6 +96,33 @@ class TestAFormerExport:
         (folder / SUMMARY).write_text(json.dumps({"files": ["../mine.txt", str(tmp_path / "mine.txt")]}))
         export_to([place], "csv", folder, (), (), force=True)
         assert (tmp_path / "mine.txt").read_text() == "mine"
+
+    @pytest.mark.parametrize("after", range(5))
+    def test_what_was_cut_off_among_the_renames_goes_with_the_next_one(self, place, tmp_path, monkeypatch, after):
+        """Killed after any number of renames: old and new files are there, and no list in export.json."""
+        folder = tmp_path / "out"
+        export_to([place], "nautilus", folder, (), ())
+        (folder / "mine.txt").write_text("mine")
+        replace, count = Path.replace, itertools.count()
+
+        def killed(self, target):
+            if next(count) == after:
+                raise KeyboardInterrupt
+            return replace(self, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                export_to([place], "csv", folder, (), (), force=True)
+        if after == 0:
+            assert RENAMING not in names(folder)
+            assert SUMMARY in names(folder)
+        else:
+            assert (RENAMING in names(folder), SUMMARY in names(folder)) == (True, False)
+            with pytest.raises(UsageError, match="a part of an export that was cut off"):
+                export_to([place], "arrow", folder, (), ())
+        export_to([place], "arrow", folder, (), (), force=True)
+        assert names(folder) == ["deltas.arrow", SUMMARY, "mine.txt", "snapshots.arrow", "trades.arrow"]
 
     def test_an_interrupted_force_leaves_the_former_one(self, place, tmp_path, monkeypatch):
         export_to([place], "csv", tmp_path, (), ())
