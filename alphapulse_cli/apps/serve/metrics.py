@@ -16,7 +16,7 @@ Nothing here writes to a segment or asks a collector: a scrape slows no writer. 
 
 import asyncio
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -71,74 +71,80 @@ READER = (*RING, "reader", "id")
 WATCH = ("pid",)
 
 
-def _gauge(name: str, labels: tuple[str, ...], meaning: str) -> Metric:
+def gauge(name: str, labels: tuple[str, ...], meaning: str) -> Metric:
+    """Gauge of ours."""
     return Metric(PREFIX + name, "gauge", labels, meaning)
 
 
-def _counter(name: str, labels: tuple[str, ...], meaning: str) -> Metric:
+def counter(name: str, labels: tuple[str, ...], meaning: str) -> Metric:
+    """Counter of ours."""
     return Metric(f"{PREFIX}{name}_total", "counter", labels, meaning)
+
+
+def histogram(name: str, meaning: str, labels: tuple[str, ...] = ()) -> Metric:
+    """Histogram of ours, in seconds; its bounds are BOUNDS."""
+    return Metric(PREFIX + name, "histogram", labels, meaning)
 
 
 def _codes(members: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{value} {name.lower()}" for name, value in members)
 
 
-INFO = _gauge("info", ("version", "core"), "Version of the program that wrote these metrics, and the mode of its core")
-PROBLEMS = _gauge("unreadable_segments", (), "Files of segments that could not be read: damaged, or of another layout")
-LIVE = _gauge("set_live", SET, "Whether the set's writer is alive: 1, or 0 where it has ended, was killed or hangs")
-REPLAY = _gauge("set_replay", SET, "Whether a replay writes the set: 1, or 0 where it is live data")
-RECORDING = _gauge("recording_timestamp_seconds", SET, "Time that a replay has reached in the recording")
-WRITER = _gauge("writer_info", (*SET, "pid", "epoch"), "Process that writes the set, and the epoch of its segments")
-LAST_FRAME = _gauge("last_frame_timestamp_seconds", SET, "Time of the last frame received from the exchange")
-WAIT_UNTIL = _gauge("wait_until_timestamp_seconds", SET, "End of the pause that the exchange asked for; 0 for none")
-CONNECTIONS = _gauge("connections", SET, "Connections among which the set's symbols are divided")
-CONNECTIONS_OPEN = _gauge("connections_open", SET, "Connections open now, of those")
-CAPTURE_STATE = _gauge(
+INFO = gauge("info", ("version", "core"), "Version of the program that wrote these metrics, and the mode of its core")
+PROBLEMS = gauge("unreadable_segments", (), "Files of segments that could not be read: damaged, or of another layout")
+LIVE = gauge("set_live", SET, "Whether the set's writer is alive: 1, or 0 where it has ended, was killed or hangs")
+REPLAY = gauge("set_replay", SET, "Whether a replay writes the set: 1, or 0 where it is live data")
+RECORDING = gauge("recording_timestamp_seconds", SET, "Time that a replay has reached in the recording")
+WRITER = gauge("writer_info", (*SET, "pid", "epoch"), "Process that writes the set, and the epoch of its segments")
+LAST_FRAME = gauge("last_frame_timestamp_seconds", SET, "Time of the last frame received from the exchange")
+WAIT_UNTIL = gauge("wait_until_timestamp_seconds", SET, "End of the pause that the exchange asked for; 0 for none")
+CONNECTIONS = gauge("connections", SET, "Connections among which the set's symbols are divided")
+CONNECTIONS_OPEN = gauge("connections_open", SET, "Connections open now, of those")
+CAPTURE_STATE = gauge(
     "capture_state", SET, "State of the capture: 0 none, 1 written, 2 stopped for want of room, 3 stopped by a failing disk"
 )
-LATENCY = Metric(
-    f"{PREFIX}latency_seconds",
-    "histogram",
-    (*SET, "stage"),
+LATENCY = histogram(
+    "latency_seconds",
     "Latency by stage. publish: from the receipt of a frame to its records in shared memory, decoding and book included;"
     " feed: from the exchange's own time to the receipt, as far as it is not negative",
+    (*SET, "stage"),
 )
-BELOW_ZERO = _counter("feed_delay_below_zero", SET, "Messages whose exchange time lay after their receipt: the clocks differ")
+BELOW_ZERO = counter("feed_delay_below_zero", SET, "Messages whose exchange time lay after their receipt: the clocks differ")
 HELP = {Counter.BOOK_UPDATES: "Snapshots and updates of books, as the exchange sent them"}
-COUNTERS = {c: _counter(c.label, BOOK, HELP.get(c, f"{c.unit.capitalize()} {c.meaning}")) for c in SUMS}
-STATE = _gauge(
+COUNTERS = {c: counter(c.label, BOOK, HELP.get(c, f"{c.unit.capitalize()} {c.meaning}")) for c in SUMS}
+STATE = gauge(
     "book_state", BOOK, f"State of the book: {_codes((s.name, s.value) for s in BookState)}; stale where its writer is not alive"
 )
-REASON = _gauge("book_reason", BOOK, "Reason of the state, by its number in the layout of STATUS records")
-TRADING = _gauge("book_trading_status", BOOK, "Orders that the market accepts, by the number of TradingStatus: 1 is all of them")
-LEVELS = _gauge("book_levels", (*BOOK, "side"), "Levels of the book")
-CHANGED = _gauge("book_changed_timestamp_seconds", BOOK, "Time of the last change or confirmation of the book")
-FEED_DELAY = _gauge(
+REASON = gauge("book_reason", BOOK, "Reason of the state, by its number in the layout of STATUS records")
+TRADING = gauge("book_trading_status", BOOK, "Orders that the market accepts, by the number of TradingStatus: 1 is all of them")
+LEVELS = gauge("book_levels", (*BOOK, "side"), "Levels of the book")
+CHANGED = gauge("book_changed_timestamp_seconds", BOOK, "Time of the last change or confirmation of the book")
+FEED_DELAY = gauge(
     "book_feed_delay_seconds", BOOK, "Receive time minus the exchange's, of the last message of the book; may be negative"
 )
-CAPACITY = _gauge("ring_capacity_records", RING, "Records that the ring holds")
-PUBLISHED = _counter("ring_published_records", RING, "Records published into the ring")
-OCCUPANCY = _gauge(
+CAPACITY = gauge("ring_capacity_records", RING, "Records that the ring holds")
+PUBLISHED = counter("ring_published_records", RING, "Records published into the ring")
+OCCUPANCY = gauge(
     "ring_occupancy_ratio",
     RING,
     "Share of the ring that its slowest living reader has yet to read: at 1 it is lapped; 0 without readers",
 )
-LAG = _gauge("reader_lag_records", READER, "Records published that the reader has not read yet")
-MISSED = _counter("reader_missed_records", READER, "Records that were overwritten before the reader read them: it was lapped")
-CPU = _counter("collector_cpu_seconds", SET, "CPU time of the set's writer, user and system")
-RESIDENT = _gauge("collector_resident_bytes", SET, "Resident memory of the set's writer, the segments that it has mapped included")
-FDS = _gauge("collector_open_fds", SET, "Open file descriptors of the set's writer")
-WATCHES = _gauge(
+LAG = gauge("reader_lag_records", READER, "Records published that the reader has not read yet")
+MISSED = counter("reader_missed_records", READER, "Records that were overwritten before the reader read them: it was lapped")
+CPU = counter("collector_cpu_seconds", SET, "CPU time of the set's writer, user and system")
+RESIDENT = gauge("collector_resident_bytes", SET, "Resident memory of the set's writer, the segments that it has mapped included")
+FDS = gauge("collector_open_fds", SET, "Open file descriptors of the set's writer")
+WATCHES = gauge(
     "arbitrage_watches", (), "Running `alphapulse arb watch` processes; without any there are no other metrics of arbitrage"
 )
-WATCH_BOOKS = _gauge("arbitrage_books", WATCH, "Books that the watch compares")
-WATCH_LIVE = _gauge("arbitrage_books_live", WATCH, "Books that are LIVE, of those")
-CANDIDATES = _gauge("arbitrage_candidates", WATCH, "Pairs and cycles of books that the watch compares")
-LOOKS = _counter("arbitrage_looks", WATCH, "Comparisons of books, since the watch began")
-OPENED = _counter("arbitrage_opportunities", WATCH, "Opportunities seen, since the watch began")
-OPEN = _gauge("arbitrage_opportunities_open", WATCH, "Opportunities open now")
-HELD_BACK = _counter("arbitrage_held_back", (*WATCH, "reason"), "Occasions that were no opportunity, by reason")
-WATCH_MISSED = _counter("arbitrage_missed_records", WATCH, "Records that the watch missed: it was lapped")
+WATCH_BOOKS = gauge("arbitrage_books", WATCH, "Books that the watch compares")
+WATCH_LIVE = gauge("arbitrage_books_live", WATCH, "Books that are LIVE, of those")
+CANDIDATES = gauge("arbitrage_candidates", WATCH, "Pairs and cycles of books that the watch compares")
+LOOKS = counter("arbitrage_looks", WATCH, "Comparisons of books, since the watch began")
+OPENED = counter("arbitrage_opportunities", WATCH, "Opportunities seen, since the watch began")
+OPEN = gauge("arbitrage_opportunities_open", WATCH, "Opportunities open now")
+HELD_BACK = counter("arbitrage_held_back", (*WATCH, "reason"), "Occasions that were no opportunity, by reason")
+WATCH_MISSED = counter("arbitrage_missed_records", WATCH, "Records that the watch missed: it was lapped")
 
 METRICS: tuple[Metric, ...] = (
     INFO, PROBLEMS, LIVE, REPLAY, RECORDING, WRITER, LAST_FRAME, WAIT_UNTIL, CONNECTIONS, CONNECTIONS_OPEN, CAPTURE_STATE,
@@ -146,6 +152,9 @@ METRICS: tuple[Metric, ...] = (
     CAPACITY, PUBLISHED, OCCUPANCY, LAG, MISSED, CPU, RESIDENT, FDS,
     WATCHES, WATCH_BOOKS, WATCH_LIVE, CANDIDATES, LOOKS, OPENED, OPEN, HELD_BACK, WATCH_MISSED,
 )  # fmt: skip
+
+
+More = tuple[Sequence[Metric], Callable[[Page], None]]
 
 
 class _Place(NamedTuple):
@@ -165,28 +174,35 @@ class _Place(NamedTuple):
 class Exporter:
     """Exporter of the metrics of all wanted sets of a directory. It stays attached to their segments between scrapes.
 
-    `registry` holds what this process measures itself; its text follows.
+    `more` are further metrics and what adds their samples to the page; `registry` holds what prometheus_client measures itself.
     """
 
-    def __init__(self, directory: Directory, wanted: Wanted | None = None, registry: "CollectorRegistry | None" = None) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        wanted: Wanted | None = None,
+        registry: "CollectorRegistry | None" = None,
+        more: More = ((), lambda _: None),
+    ) -> None:
         self.registry = registry
         self._directory = directory
         self._wanted = Wanted() if wanted is None else wanted
         self._segments: dict[str, Segment] = {}
         self._images: dict[str, ImageReader] = {}
+        self._table, self._add_more = (*METRICS, *more[0]), more[1]
         self._heads = Heads()
         self._counter_heads: dict[tuple[str, str, str], tuple[list[tuple[int, str]], list[Counter]]] = {}
 
     def text(self) -> str:
         """Text of one scrape, in Prometheus' format 0.0.4 (`exposition.CONTENT_TYPE`)."""
-        page = Page(METRICS, self._heads)
+        page = Page(self._table, self._heads)
         for _ in self._steps(page):
             pass
         return page.text() + self._own_text()
 
     async def text_in_steps(self) -> str:
         """`text`, with other tasks of the loop in between: a scrape of many books delays none of them by more than a millisecond or two."""
-        page = Page(METRICS, self._heads)
+        page = Page(self._table, self._heads)
         for _ in self._steps(page):
             await asyncio.sleep(0)
         return page.text() + self._own_text()
@@ -224,6 +240,7 @@ class Exporter:
                 yield
         page.add(PROBLEMS, (), problems)
         self._add_arbitrage(page)
+        self._add_more(page)
 
     def _attached(self, name: str, now: int) -> Segment | None:
         """Segment of that name; None if it cannot be attached."""

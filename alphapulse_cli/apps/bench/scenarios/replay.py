@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from alphapulse_cli.apps.bench import captures
-from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, Tape, tape
+from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, BenchFeed, Tape, tape
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.report import Result, Samples
 from alphapulse_cli.apps.bench.scenarios.pipeline import open_ingest
@@ -37,9 +37,16 @@ def measure(ground: Ground) -> Iterator[Result]:
     yield from lines(ground, "replay", replayed, (PIPELINE, lambda outlet, _, made: _piped(outlet, made)), leaves_out)
 
 
-def lines(ground: Ground, scenario: str, timed: Timed, reference: tuple[str, Timed], leaves_out: str) -> Iterator[Result]:
+def lines(
+    ground: Ground,
+    scenario: str,
+    timed: Timed,
+    reference: tuple[str, Timed],
+    leaves_out: str,
+    feeds: Sequence[BenchFeed] = FEEDS,
+) -> Iterator[Result]:
     """Time `timed` and the reference, round by round, with a capture of each feed; a line each."""
-    for feed in FEEDS:
+    for feed in feeds:
         ground.progress(f"{scenario}: {feed.case}")
         made = tape(feed, ground.several(1_000, 15_000))
         folder = Path(ground.directory.path) / "captures"
