@@ -611,6 +611,7 @@ def performance() -> Iterator[str]:
 
 def metrics() -> Iterator[str]:
     from alphapulse_cli.apps.serve import metrics as exported
+    from alphapulse_cli.apps.serve import own_metrics
 
     yield "# Metrics"
     yield (
@@ -620,12 +621,20 @@ def metrics() -> Iterator[str]:
     drawing, _, rules = (exported.__doc__ or "").partition("\n\n")[2].partition("\n\n")
     yield code(drawing)
     yield rules.rstrip()
-    yield table(
-        ("metric", "kind", "labels", "meaning"),
-        ((f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.meaning) for one in exported.METRICS),
-    )
+    yield metric_rows(exported.METRICS)
     bounds = [exported.BOUNDS[bucket] for bucket in exported.BUCKETS]
-    yield f"The bounds of `alphapulse_latency_seconds`: {', '.join(bounds)} and +Inf."
+    yield f"The bounds of the histograms: {', '.join(bounds)} and +Inf."
+    yield "## Of the server"
+    yield (
+        "`/metrics` of `alphapulse serve` has these as well, and `process_*` of prometheus_client: CPU, memory and descriptors of the server."
+        " It needs the token, if there is one; on the address of `--metrics-bind` it needs none."
+    )
+    yield metric_rows(own_metrics.OWN_METRICS)
+
+
+def metric_rows(metrics: Iterable[Any]) -> str:
+    rows = ((f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.meaning) for one in metrics)
+    return table(("metric", "kind", "labels", "meaning"), rows)
 
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {

@@ -19,7 +19,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from alphapulse_cli import __version__
-from alphapulse_cli.apps.serve import markets, server, statistics
+from alphapulse_cli.apps.serve import markets, scraping, server, statistics
 from alphapulse_cli.apps.serve.answers import problem, status_of
 from alphapulse_cli.apps.serve.door import OPEN_PATHS, STATIC, Application, Door
 from alphapulse_cli.apps.serve.facts import Facts
@@ -54,7 +54,7 @@ def make_app(state: "ServeState") -> Application:
             await asyncio.wait([tending])
 
     app = bare_app(lifespan)
-    for part in (markets, statistics, server):
+    for part in (markets, statistics, server, scraping):
         part.add(app, facts)
     tell_of_token(app)
     origins = list(state.plan.origins)

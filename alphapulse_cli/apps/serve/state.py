@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from alphapulse_cli.apps.serve.source import Source
 from alphapulse_cli.readers.selection import Wanted
@@ -60,6 +61,13 @@ class ClientCounts:
     queue_bytes: Callable[[], int] = lambda: 0  # outstanding for all clients, now
 
 
+class Scraped(Protocol):
+    """Metrics of the server, as Prometheus reads them."""
+
+    async def text(self) -> str:
+        """Text of one scrape."""
+
+
 @dataclass(slots=True)
 class ServeState:
     """All that the parts of the server share."""
@@ -75,6 +83,7 @@ class ServeState:
     port: int = 0  # that is listened on
     http_port: int = 0
     is_stopping: bool = False
+    metrics: Scraped | None = None  # made with the REST side
 
     @property
     def is_ready(self) -> bool:
