@@ -1,6 +1,6 @@
 """Datasets in Python: the files that `alphapulse record` writes, as Arrow, polars, pandas or numpy, exact in each of them.
 
-    trades = ap.load("data", "trades", exchange="kraken", symbols=["BTC-USD"], start="2026-11-28T00:00:00Z")
+    trades = ap.load("data", "trades", exchanges=["kraken"], symbols=["BTC-USD"], start="2026-11-28T00:00:00Z")
     frame = trades.to_pandas()
 
 Integers stay integers: a column that may be null is Int64 in pandas and a masked array in numpy, where the usual way would make doubles
@@ -11,7 +11,10 @@ Order: by (timestamp_ns, exchange, set_name, epoch, sequence). In the order of p
 are by (epoch, sequence); the two differ only where our clock was set back.
 """
 
-from collections.abc import Collection, Sequence
+import itertools
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -19,9 +22,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 from alphapulse_cli.edges.columns.extras import require
 from alphapulse_cli.edges.columns.places import day_of
-from alphapulse_cli.edges.columns.reading import PATH_COLUMNS, Part, parts, require_dataset
+from alphapulse_cli.edges.columns.reading import PATH_COLUMNS, Part, parts, symbols_of
 from alphapulse_cli.edges.columns.schema import TABLES, Column
 from alphapulse_cli.errors import NoSegment, StorageError, UsageError
+from alphapulse_cli.market.instrument import near_symbols, understood_id
 from alphapulse_cli.readers.moments import Time, moment, nanoseconds
 
 if TYPE_CHECKING:
@@ -40,17 +44,19 @@ def load(
     dataset: str | PathLike[str],
     table: str = "deltas",
     *,
-    exchange: str | Collection[str] | None = None,
+    exchanges: Collection[str] | None = None,
     symbols: Collection[str] | None = None,
     start: Time | None = None,
     end: Time | None = None,
     columns: Sequence[str] | None = None,
+    exchange: str | Collection[str] | None = None,
 ) -> "Dataset":
     """Open a table of a dataset: the rows of these exchanges (or sets) and symbols from `start` on, before `end`, by receive time.
 
     Symbols are BTC-USD or kraken:BTC-USD; times are RFC 3339 text with an offset, ns since 1970, or aware datetimes. Its files are those that
     are complete now. UsageError for an unknown table or column, a time without an offset, or a file of a greater version; NoSegment for
-    a folder that is no dataset, and for an exchange that it does not have; StorageError for a damaged file.
+    a folder that is no dataset, and for an exchange or a symbol that it does not have; StorageError for a damaged file. `exchange` is the
+    former name of `exchanges`.
     """
     require("pyarrow", EXTRA, "ap.load")
     _known(table, TABLES, "table")
@@ -64,15 +70,14 @@ def load(
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
         raise UsageError(f"end, {moment(end_ns)}, is not after start, {moment(start_ns)}", "what is at end is left out")
     folder = Path(dataset)
-    exchanges = [exchange] if isinstance(exchange, str) else list(exchange or ())
+    only = _exchanges(exchanges, exchange)
 
     def is_day_wanted(day: int) -> bool:
         return (start_ns is None or day_of(start_ns) <= day) and (end_ns is None or day <= day_of(end_ns - 1))
 
-    found = parts(folder, table, exchanges, is_day_wanted)
-    if exchanges and not found:
-        _require_exchanges(folder, table, exchanges)
-    wanted = None if symbols is None else tuple(symbol.rpartition(":")[::2] for symbol in _list(symbols, "symbols"))
+    found = parts(folder, table, only, is_day_wanted)
+    _require_exchanges(folder, only, found)
+    wanted = None if symbols is None else _found_symbols(folder, table, only, _list(symbols, "symbols"), found)
     read = [part for part in found if wanted is None or _symbols_in(part, wanted)]
     return Dataset(folder, table, chosen, wanted, start_ns, end_ns, tuple(read))
 
@@ -283,12 +288,77 @@ def _list(names: Collection[str], what: str) -> list[str]:
     return list(names)
 
 
-def _require_exchanges(folder: Path, table: str, exchanges: Collection[str]) -> None:
-    """Check that some day has them. NoSegment with those that are there, if none does."""
-    require_dataset(folder)
-    if not parts(folder, table, exchanges):
-        there = sorted({part.exchange for part in parts(folder, table)} | {part.set_name for part in parts(folder, table)})
+def _exchanges(exchanges: Collection[str] | None, former: str | Collection[str] | None) -> list[str]:
+    """Exchanges by their argument or its former name. UsageError for both."""
+    if former is None:
+        return _list(exchanges or (), "exchanges")
+    if exchanges is not None:
+        raise UsageError("exchange is the former name of exchanges", "leave exchange out")
+    warnings.warn("load(exchange=...) is exchanges=[...] now", DeprecationWarning, stacklevel=3)
+    return [former] if isinstance(former, str) else list(former)
+
+
+def _all_parts(folder: Path, table: str, exchanges: Collection[str] = ()) -> Iterator[Part]:
+    """Iterate over the parts of all tables, those of `table` first."""
+    for name in sorted(TABLES, key=lambda name: name != table):
+        yield from parts(folder, name, exchanges)
+
+
+def _require_exchanges(folder: Path, exchanges: Collection[str], found: Collection[Part]) -> None:
+    """Check that the dataset has all of them, in some table, on some day. NoSegment with those that are there."""
+
+    def names(of: Iterable[Part]) -> set[str]:
+        return {name for part in of for name in (part.exchange, part.set_name)}
+
+    missing = set(exchanges) - names(found)
+    if missing:
+        there = names(_all_parts(folder, ""))
+        missing -= there
+    if missing:
         raise NoSegment(
-            f"no {table} of {', '.join(exchanges)[:100]} in the dataset",
-            f"it has {', '.join(there)[:200]}" if there else "it has none yet",
+            f"no rows of {', '.join(sorted(missing))[:100]} in the dataset",
+            f"it has {', '.join(sorted(there))[:200]}" if there else "it has none yet",
         )
+
+
+def _found_symbols(
+    folder: Path, table: str, exchanges: Collection[str], symbols: Sequence[str], found: Collection[Part]
+) -> tuple[tuple[str, str], ...]:
+    """(Exchange or set, or "", and symbol) of each symbol, as the dataset spells it. NoSegment, with near names, for one that is nowhere in it."""
+    known: dict[tuple[str, str], set[str]] = {}
+
+    def has(of: str, symbol: str) -> bool:
+        return any(symbol in names for sets, names in known.items() if not of or of in sets)
+
+    left = [text.rpartition(":")[::2] for text in symbols]
+    for part in itertools.chain(found, _all_parts(folder, table, exchanges)):
+        if not left:
+            break
+        for path in part.files:
+            known.setdefault((part.exchange, part.set_name), set()).update(symbols_of(path) - {""})
+            left = [one for one in left if not has(*one)]
+            if not left:
+                break
+    made, missing = [], []
+    for text in symbols:
+        of, symbol = text.rpartition(":")[::2]
+        if not has(of, symbol):
+            with suppress(UsageError):
+                of, symbol = understood_id(text)
+        made.append((of, symbol))
+        missing += [] if has(of, symbol) else [text]
+    if missing:
+        there = sorted({name for names in known.values() for name in names})
+        near = dict.fromkeys(name for text in missing for name in _near(text, known))
+        raise NoSegment(
+            f"no rows of {', '.join(missing)[:100]} in the dataset",
+            f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(there)[:200] or 'none yet'}",
+        )
+    return tuple(made)
+
+
+def _near(text: str, known: Mapping[tuple[str, str], Collection[str]]) -> list[str]:
+    """What a symbol may have been meant for, where `known` has the symbols of each (exchange, set)."""
+    of, _, symbol = text.rpartition(":")
+    elsewhere = sorted(f"{set_name}:{symbol}" for (_, set_name), names in known.items() if of and symbol in names)
+    return elsewhere or near_symbols(symbol, {name for names in known.values() for name in names})

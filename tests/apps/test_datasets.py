@@ -94,7 +94,7 @@ class TestRows:
         assert isinstance(arrays["exchange_ns"], np.ma.MaskedArray)
 
     def test_the_names_stay_names(self, dataset):
-        loaded = ap.load(dataset, "trades", exchange="okx", columns=["symbol", "day", "exchange"])
+        loaded = ap.load(dataset, "trades", exchanges=["okx"], columns=["symbol", "day", "exchange"])
         for how, found in each_way(loaded).items():
             assert [tuple(one.values()) for one in found] == [
                 ("BTC-USD", 20261127, "okx"),
@@ -128,12 +128,10 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("wanted", "expected"),
         [
-            ({"exchange": "okx"}, 5),
-            ({"exchange": ["okx", "kraken"]}, 10),
+            ({"exchanges": ["okx"]}, 5),
+            ({"exchanges": ["okx", "kraken"]}, 10),
             ({"symbols": ["INF", "00"]}, 4),
             ({"symbols": ["okx:INF", "kraken:T", "kraken:00"]}, 3),
-            ({"symbols": ["moon:INF"]}, 0),
-            ({"symbols": ["inf"]}, 0),
             ({"symbols": []}, 0),
             ({"start": MIDNIGHT_NS - 1}, 8),
             ({"start": MIDNIGHT_NS}, 4),
@@ -151,9 +149,9 @@ class TestChoice:
             assert len(found) == expected, how
 
     def test_files_of_other_days_are_not_read(self, dataset):
-        [path] = ap.load(dataset, "trades", exchange="okx", end=MIDNIGHT_NS).files
+        [path] = ap.load(dataset, "trades", exchanges=["okx"], end=MIDNIGHT_NS).files
         assert path.parent.name == "day=20261127"
-        assert len(ap.load(dataset, "trades", exchange="okx", end=MIDNIGHT_NS + 1).files) == 2
+        assert len(ap.load(dataset, "trades", exchanges=["okx"], end=MIDNIGHT_NS + 1).files) == 2
 
     def test_columns_come_in_the_order_named(self, dataset):
         loaded = ap.load(dataset, "trades", columns=["price", "day", "symbol"])
@@ -177,17 +175,17 @@ class TestOtherVersions:
         pq.write_table(table.replace_schema_metadata({**kept, **(metadata or {})}), path)
 
     def test_a_column_that_is_not_known_is_left_alone_and_one_that_is_missing_is_null(self, dataset):
-        path = ap.load(dataset, "trades", exchange="okx").files[0]
+        path = ap.load(dataset, "trades", exchanges=["okx"]).files[0]
         self.rewrite(
             path, lambda table: table.drop_columns(["exchange_ns", "trade_id"]).append_column("mood", pa.array([1.5] * len(table)))
         )
-        for how, found in each_way(ap.load(dataset, "trades", exchange="okx")).items():
+        for how, found in each_way(ap.load(dataset, "trades", exchanges=["okx"])).items():
             assert "mood" not in found[0], how
             assert [one["trade_id"] for one in found] == [None] * 3 + ["64", "80"], how
             assert [one["sequence"] for one in found] == [16, 32, 48, 64, 80], how
 
     def test_a_number_that_is_missing_makes_no_doubles(self, dataset):
-        for path in ap.load(dataset, "trades", exchange="okx").files:
+        for path in ap.load(dataset, "trades", exchanges=["okx"]).files:
             self.rewrite(path, lambda table: table.drop_columns(["size_lots"]))
         assert ap.load(dataset, "trades", symbols=["00"], columns=["size_lots"]).to_numpy()["size_lots"].tolist() == [BIG - 4, None]
         assert ap.load(dataset, "trades", symbols=["00"]).to_pandas()["size_lots"].tolist() == [BIG - 4, pd.NA]
@@ -197,7 +195,7 @@ class TestOtherVersions:
         with pytest.raises(UsageError, match="version 2 of a dataset, known is 1") as refused:
             ap.load(dataset, "trades")
         assert "newer alphapulse" in refused.value.hint
-        assert len(rows_of(ap.load(dataset, "trades", exchange="kraken"))) == 5, "the others are read"
+        assert len(rows_of(ap.load(dataset, "trades", exchanges=["kraken"]))) == 5, "the others are read"
 
 
 class TestMistakes:
@@ -210,6 +208,7 @@ class TestMistakes:
             ({"columns": "price"}, "columns are a list, not a text", "columns=['price']"),
             ({"columns": []}, "no column is named", "columns of trades: exchange"),
             ({"columns": ["price", "price"]}, "named once each", "columns of trades: exchange"),
+            ({"exchanges": "okx"}, "exchanges are a list, not a text", "exchanges=['okx']"),
             ({"symbols": "INF"}, "symbols are a list, not a text", "symbols=['INF']"),
             ({"start": "2026-11-28T00:00:00"}, "a time without an offset", "write it in UTC"),
             ({"start": datetime(2026, 11, 28)}, "a time without an offset", "write it in UTC"),  # noqa: DTZ001 - that is the mistake
@@ -224,13 +223,49 @@ class TestMistakes:
         assert message in str(refused.value)
         assert hint in refused.value.hint
 
-    def test_an_exchange_that_is_not_there(self, dataset):
-        with pytest.raises(NoSegment, match="no trades of bitfinex") as refused:
-            ap.load(dataset, "trades", exchange="bitfinex")
+    @pytest.mark.parametrize("exchanges", [["bitfinex"], ["okx", "bitfinex"]])
+    def test_an_exchange_that_is_not_there(self, dataset, exchanges):
+        with pytest.raises(NoSegment, match="no rows of bitfinex in") as refused:
+            ap.load(dataset, "trades", exchanges=exchanges)
         assert refused.value.hint == "it has kraken, okx"
 
+    @pytest.mark.parametrize(
+        ("symbols", "missing", "hint"),
+        [
+            (["BTC-UDS"], "BTC-UDS", "did you mean BTC-USD?"),
+            (["INF", "ETH-USD", "x"], "ETH-USD, x", "it has 00, BTC-USD, INF, T"),
+            (["kraken:INF", "moon:INF"], "moon:INF", "did you mean kraken:INF or okx:INF?"),
+            (["inf"], "inf", "did you mean INF?"),
+        ],
+    )
+    @pytest.mark.parametrize("end", [None, MIDNIGHT_NS, NOON_NS - DAY_NS])
+    def test_a_symbol_that_is_not_there(self, dataset, symbols, missing, hint, end):
+        with pytest.raises(NoSegment) as refused:
+            ap.load(dataset, "trades", symbols=symbols, end=end)
+        assert (str(refused.value), refused.value.hint) == (f"no rows of {missing} in the dataset", hint)
+
+    def test_a_symbol_of_another_table_or_day_has_no_rows(self, dataset):
+        write(dataset, "deltas", [row("deltas", symbol="SOL-USD", epoch=1)])
+        assert rows_of(ap.load(dataset, "trades", symbols=["SOL-USD"])) == []
+        assert rows_of(ap.load(dataset, "trades", symbols=["00"], end=MIDNIGHT_NS)) == []
+        assert rows_of(ap.load(dataset, "bbo", exchanges=["okx"], symbols=["INF"])) == []
+
+    @pytest.mark.parametrize("text", ["btc-usd", "BTC/USD", "okx:btcusd"])
+    def test_a_symbol_in_another_notation(self, dataset, text):
+        loaded = ap.load(dataset, "trades", exchanges=["okx"], symbols=[text, "T"])
+        assert [one["symbol"] for one in rows_of(loaded)] == ["BTC-USD", "T", "BTC-USD"]
+
+    def test_the_former_name_of_exchanges_works_with_a_warning(self, dataset):
+        for given in ("okx", ["okx"]):
+            with pytest.warns(DeprecationWarning, match=r"exchanges=\[") as warned:
+                loaded = ap.load(dataset, "trades", exchange=given)
+            assert warned[0].filename == __file__
+            assert rows_of(loaded) == rows_of(ap.load(dataset, "trades", exchanges=["okx"]))
+        with pytest.raises(UsageError, match="former name"):
+            ap.load(dataset, exchange="okx", exchanges=["okx"])
+
     def test_one_that_has_nothing_on_those_days_is_empty(self, dataset):
-        assert rows_of(ap.load(dataset, "trades", exchange="okx", end=NOON_NS - DAY_NS)) == []
+        assert rows_of(ap.load(dataset, "trades", exchanges=["okx"], end=NOON_NS - DAY_NS)) == []
 
     def test_a_folder_that_is_no_dataset(self, tmp_path):
         with pytest.raises(NoSegment, match="not a dataset"):

@@ -209,7 +209,7 @@ class TestTraps:
         assert {day for time_ns, _, day in rows if time_ns >= MIDNIGHT_NS} == {20261128}
 
     def test_after_the_last_time_i_saw(self, here):
-        rows = ap.load("data", "trades", exchange="kraken", symbols=["T"])
+        rows = ap.load("data", "trades", exchanges=["kraken"], symbols=["T"])
         last_ns = MIDNIGHT_NS - 1
         seen = datetime.fromtimestamp(last_ns // 1_000 / 1e6, UTC).replace(microsecond=last_ns // 1_000 % 1_000_000)
         con = duckdb.connect()
@@ -219,7 +219,7 @@ class TestTraps:
         ).fetchall()
         exact = con.execute("SELECT count(*) FROM trades WHERE timestamp_ns > $1", [last_ns]).fetchall()
         assert (again, exact) == ([(3,)], [(2,)]), "the row that was seen comes again"
-        assert len(ap.load("data", "trades", exchange="kraken", symbols=["T"], start=last_ns + 1).to_pandas()) == 2
+        assert len(ap.load("data", "trades", exchanges=["kraken"], symbols=["T"], start=last_ns + 1).to_pandas()) == 2
 
     def test_an_asof_join_with_equal_times(self):
         con = duckdb.connect()
@@ -243,7 +243,9 @@ class TestTraps:
         assert rows == [(30, 10), (30, 30)]
 
     def test_order_by_time_alone(self, here):
-        shuffled = ap.load("data", "trades", exchange="kraken", symbols=["BTC-USD"]).to_polars().sort("sequence", descending=True)
+        shuffled = (
+            ap.load("data", "trades", exchanges=["kraken"], symbols=["BTC-USD"]).to_polars().sort("sequence", descending=True)
+        )
         by_time = shuffled.sort("timestamp_ns", maintain_order=True)["sequence"].to_list()
         assert by_time != shuffled.sort("timestamp_ns", "epoch", "sequence")["sequence"].to_list() == [16, 32, 96, 112]
 
@@ -256,7 +258,7 @@ class TestTraps:
             "data/trades/exchange=TRUE/**/*.parquet", hive_partitioning=True, hive_schema={"exchange": pl.String, "day": pl.Int64}
         )
         assert typed.filter(pl.col("exchange") == "TRUE").select(pl.len()).collect().item() == len(TRADES["TRUE"])
-        symbols = ap.load("data", "trades", exchange="TRUE").to_pandas()["symbol"]
+        symbols = ap.load("data", "trades", exchanges=["TRUE"]).to_pandas()["symbol"]
         assert set(symbols) == {"BTC-USD", "INF", "T", "00"}
         files = pa.dataset.dataset("data/trades", partitioning="hive")
         assert files.to_table(filter=pc.field("symbol") == "00").num_rows == 2

@@ -11,9 +11,9 @@ from alphapulse_cli.apps.candles.past import READ_ON_NS, Note, require_within
 from alphapulse_cli.apps.candles.rings import STARTING, why_not_live
 from alphapulse_cli.edges.columns.extras import require
 from alphapulse_cli.edges.columns.places import first_ns_of
-from alphapulse_cli.edges.columns.reading import parts
+from alphapulse_cli.edges.columns.reading import parts, symbols_of, unreadable
 from alphapulse_cli.edges.columns.schema import TABLES
-from alphapulse_cli.errors import NoSegment, StorageError, UsageError
+from alphapulse_cli.errors import NoSegment, UsageError
 from alphapulse_cli.market.candles import BUY, SELL, Candle, CandleMaker, CandleTrade
 from alphapulse_cli.readers.items import TAKERS
 from alphapulse_cli.readers.selection import Wanted
@@ -87,8 +87,7 @@ def _sets(folder: Path, wanted: Wanted) -> dict[str, _Set]:
         for files in one.files.values():
             files.sort(key=first_ns_of)
             for path in files:
-                with _opened(path) as file:
-                    one.symbols.update(_symbols(file))
+                one.symbols |= symbols_of(path) - {""}
             one.last_ns = max(one.last_ns, _last_ns(files[-1]))
         one.first_ns = min(first_ns_of(files[0]) for files in one.files.values())
     return found
@@ -101,17 +100,7 @@ def _opened(path: Path) -> "pq.ParquetFile":
     try:
         return pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as problem:
-        reason = str(problem).partition("\n")[0][:200]
-        raise StorageError(f"{path}: {reason}", "move the file away to read the others") from None
-
-
-def _symbols(file: "pq.ParquetFile") -> Iterator[str]:
-    """Symbols of a file: of the statistics of its row groups, which are of a symbol each."""
-    at = file.schema_arrow.names.index("symbol")
-    for number in range(file.metadata.num_row_groups):
-        found = file.metadata.row_group(number).column(at).statistics
-        if found is not None and found.has_min_max and found.min == found.max and found.min:
-            yield found.min
+        raise unreadable(path, problem) from None
 
 
 def _last_ns(path: Path) -> int:

@@ -20,7 +20,7 @@ from alphapulse_cli.apps.export.stream import BookEvent, Change, Event, GapEvent
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.edges.columns.extras import require
 from alphapulse_cli.edges.columns.places import day_of, first_ns_of
-from alphapulse_cli.edges.columns.reading import parts
+from alphapulse_cli.edges.columns.reading import parts, symbols_of, symbols_of_group
 from alphapulse_cli.edges.columns.schema import TABLES
 from alphapulse_cli.errors import NoSegment
 from alphapulse_cli.readers.items import TAKERS
@@ -108,7 +108,7 @@ def _stored(dataset: Path, exchanges: Collection[str], span_ns: tuple[int | None
         for listed in files.values():
             listed.sort(key=lambda path: (path.parent.name, first_ns_of(path), path.name))
         symbols = {
-            symbol for table in ("deltas", "trades", "snapshots") for path in files.get(table, ()) for symbol in _symbols(path)
+            symbol for table in ("deltas", "trades", "snapshots") for path in files.get(table, ()) for symbol in symbols_of(path)
         }
         made.append(Stored(set_name, exchange, files, sorted(symbols - {""})))
     return made
@@ -144,23 +144,6 @@ def _names(sets: Sequence[Stored]) -> set[str]:
     return {name for one in sets for name in (one.exchange, one.set_name)}
 
 
-def _symbols(path: Path) -> set[str]:
-    """Symbols of a file: those of its row groups."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        return {symbol for number in range(file.num_row_groups) for symbol in _of_group(file, number)}
-
-
-def _of_group(file: Any, number: int) -> set[str]:
-    """Symbols of a row group: one, by its statistics; where it has none they are read."""
-    at = file.schema_arrow.names.index("symbol")
-    statistics = file.metadata.row_group(number).column(at).statistics
-    if statistics is not None and statistics.has_min_max and statistics.min == statistics.max:
-        return {statistics.min}
-    return set(file.read_row_group(number, columns=["symbol"]).column(0).to_pylist())
-
-
 def _rows(files: Sequence[Path], table: str, symbols: Collection[str] | None) -> Iterator[Row]:
     """Iterate over the rows of files of a table, of these symbols (None for all), as they stand."""
     import pyarrow.parquet as pq
@@ -171,7 +154,7 @@ def _rows(files: Sequence[Path], table: str, symbols: Collection[str] | None) ->
             wanted = [
                 number
                 for number in range(file.num_row_groups)
-                if symbols is None or not _of_group(file, number).isdisjoint(symbols)
+                if symbols is None or not symbols_of_group(file, number).isdisjoint(symbols)
             ]
             for batch in file.iter_batches(BATCH_ROWS, wanted, columns=names) if wanted else ():
                 columns = batch.to_pydict()

@@ -18,6 +18,7 @@ from alphapulse_cli.errors import NoSegment, StorageError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 OPEN = ".open"  # a recorder's own folder, there before its first complete file
 CAPTURES = (".cap.zst", ".cap.idx")
@@ -102,6 +103,33 @@ def parts(
     return [Part(*key, tuple(files)) for key, files in sorted(found.items())]
 
 
+def symbols_of(path: Path) -> set[str]:
+    """Symbols of a file's rows. StorageError for a damaged one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return {symbol for number in range(file.num_row_groups) for symbol in symbols_of_group(file, number)}
+    except (OSError, pa.ArrowException) as problem:
+        raise unreadable(path, problem) from None
+
+
+def symbols_of_group(file: "pq.ParquetFile", number: int) -> set[str]:
+    """Symbols of a row group: one, by its statistics; where it has none they are read."""
+    at = file.schema_arrow.names.index("symbol")
+    statistics = file.metadata.row_group(number).column(at).statistics
+    if statistics is not None and statistics.has_min_max and statistics.min == statistics.max:
+        return {statistics.min}
+    return set(file.read_row_group(number, columns=["symbol"]).column(0).to_pylist())
+
+
+def unreadable(path: Path, problem: Exception) -> StorageError:
+    """StorageError for a damaged file."""
+    reason = str(problem).partition("\n")[0][:200]
+    return StorageError(f"{path}: {reason}", "move the file away to read the others")
+
+
 def _footer(path: Path) -> tuple["pa.Schema", dict[bytes, bytes]]:
     """Schema and metadata of a file. FileNotFoundError; StorageError for a damaged one."""
     import pyarrow as pa
@@ -113,8 +141,7 @@ def _footer(path: Path) -> tuple["pa.Schema", dict[bytes, bytes]]:
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as problem:
-        reason = str(problem).partition("\n")[0][:200]
-        raise StorageError(f"{path}: {reason}", "move the file away to read the others") from None
+        raise unreadable(path, problem) from None
 
 
 def _checked(path: Path, table: str, metadata: dict[bytes, bytes]) -> str:
