@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         times,
         to_pandas,
     )
+    from alphapulse_cli.readers.feeds import FeedCard, feeds
 
 __version__ = "0.1.0"
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "DecodeError",
     "DeltaReader",
     "ExchangeError",
+    "FeedCard",
     "IntegrityError",
     "NoSegment",
     "NotASegment",
@@ -80,6 +82,7 @@ __all__ = [
     "exchange_times",
     "export",
     "feed_delays",
+    "feeds",
     "follow",
     "load",
     "price_decimals",
@@ -104,6 +107,7 @@ _MODULES = {  # where a public name is; an error that is not listed is in `error
     "export": "apps.export.export",
     "verify": "apps.verify.api",
     **dict.fromkeys(("Book", "DeltaReader", "TradeReader", "follow"), "readers.api"),
+    **dict.fromkeys(("FeedCard", "feeds"), "readers.feeds"),
     **dict.fromkeys(("changes", "price_decimals", "prices", "size_decimals", "sizes"), "readers.columns"),
     **dict.fromkeys(("exchange_times", "feed_delays", "times", "to_pandas"), "readers.columns"),
 }

@@ -457,6 +457,7 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
     ("Exports: `ap.export`", "apps/export/export.py", ("export", "Exported")),
     ("Candles: `ap.candles`", "apps/candles/api.py", ("candles",)),
     ("What a candle holds", "market/candles.py", ("Candle",)),
+    ("Feed scorecards: `ap.feeds`", "readers/feeds.py", ("feeds", "FeedCard")),
     ("Arbitrage, live: `ap.arbitrage`", "apps/arb/api.py", ("arbitrage", "Opportunities")),
     ("Its policy: `ap.ArbitragePolicy`", "flow/arbitrage/candidate.py", ("ArbitragePolicy", "RejectReason")),
     (
@@ -637,6 +638,27 @@ def metric_rows(metrics: Iterable[Any]) -> str:
     return table(("metric", "kind", "labels", "meaning"), rows)
 
 
+def scorecards() -> Iterator[str]:
+    from alphapulse_cli.readers import feeds
+    from alphapulse_cli.shm import scores
+
+    yield "# Feed scorecards"
+    yield "How to read them: [Read the scorecards](../how-to/read-the-scorecards.md). `alphapulse feeds --json` and `ap.feeds(...)` give cards:"
+    yield table(("member", "meaning"), ((f"`{name}`", meaning) for name, meaning in feeds.MEANINGS.items()))
+    yield "## The files"
+    yield after_title(scores)
+    yield (
+        f"`<set>.scores` has layout {scores.MAJOR}.{scores.MINOR}; a row takes {scores.ROW_BYTES} bytes, {scores.MOST_ROWS} rows are the most. "
+        f"`<set>.scores-past` holds {scores.MOST_CHECKPOINTS} checkpoints at most, of some hundred bytes a row. Another major is not read, and the "
+        "next collector begins anew; scores of a newer minor stay as they are."
+    )
+    start = scores.SCORES_AT
+    yield table(
+        ("offset in the row", "score", "unit", "meaning"),
+        (((start + one.value) * 8, f"`{one.label}`", one.unit, one.meaning) for one in scores.Score),
+    )
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "clients.md": clients,
     "commands.md": commands,
@@ -647,6 +669,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "layouts.md": layouts,
     "metrics.md": metrics,
     "python.md": python,
+    "scorecards.md": scorecards,
     "simulators.md": simulators,
     "tables.md": tables,
     "performance.md": performance,

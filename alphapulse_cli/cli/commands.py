@@ -42,6 +42,7 @@ COMMANDS = (  # in the order in which a newcomer needs them
     Entry("metrics", "Print the metrics of all sets once, as Prometheus reads them"),
     Entry("arb", "Find cross-exchange opportunities, net of fees and depth"),
     Entry("explain", "Show the evidence for a gap of a capture: frames, books, what readers saw"),
+    Entry("feeds", "Show how good each feed was: valid time, gaps, healing, delays"),
     Entry("segments", "List the segments in shared memory, their writers and their readers"),
     Entry("doctor", "Check this machine and the collectors, and suggest what to do"),
     Entry("exchanges", "List the exchanges, their feeds, and how each book is validated"),

@@ -26,6 +26,9 @@ cdef class Ingest:
     cdef Py_ssize_t _unreadable_in_a_row
     cdef object _metadata
     cdef readonly bint is_fed
+    cdef readonly int64_t frame_count
+    cdef readonly int64_t byte_count
+    cdef public object score
     cdef object _quiet
     cdef object _crossed
     cdef readonly object opened_ns

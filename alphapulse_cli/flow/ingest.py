@@ -55,6 +55,7 @@ from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 if TYPE_CHECKING:
+    from alphapulse_cli.flow.scores import ConnectionScore
     from alphapulse_cli.flow.witness import Witness
 
 SOURCE_HASH = native.source_hash()
@@ -131,6 +132,8 @@ class Ingest:
         self._unreadable_in_a_row = 0
         self._metadata = MetadataSchedule(outlet.epoch)
         self.is_fed = False  # whether this connection has carried a book or a trade
+        self.frame_count = self.byte_count = 0  # received by this connection
+        self.score: ConnectionScore | None = None
         self.opened_ns = 0  # time at which the connection was made, of the clock of all deadlines
         self._monotonic_ns = 0  # time of the last tick, from which deadlines that begin with a frame count
         self._reported_refusals: set[tuple[str, str]] = set()  # reported: (channel, native or message), until subscribed
@@ -150,10 +153,14 @@ class Ingest:
         self._metadata.connected(monotonic_ns)
         self._requests.clear()
         self._statuses.start()
+        if self.score is not None:
+            self.score.opened()
         self.decoder.connected(monotonic_ns)
 
     def disconnected(self, now_ns: int) -> None:
         """Mark every book as wrong until its next snapshot: the connection is lost. `now_ns` is CLOCK_REALTIME."""
+        if self.score is not None:
+            self.score.closed()
         for keeper in self.keepers.values():
             keeper.pacer.disconnected()
             keeper.set_state(BookState.SYNCING, BookReason.DISCONNECTED, now_ns)
@@ -196,6 +203,8 @@ class Ingest:
         counters = self.counters
         counters.add(FRAMES)
         counters.add(BYTES, len(frame))
+        self.frame_count += 1
+        self.byte_count += len(frame)
         counters.set(LAST_FRAME_NS, receive_ns)
         if self._witness is not None:
             self._show_frame(self._witness, frame, receive_ns)

@@ -29,6 +29,7 @@ cdef class BookKeeper:
     cdef public object proved_ns
     cdef readonly object heard_ns
     cdef object _witness
+    cdef object _score
     cdef bint _was_crossed
     cdef public uint64_t version
     cdef object _outlet

@@ -73,6 +73,7 @@ class BookKeeper:
         self.checksum = ChecksumState.NONE
         self.heard_ns = 0  # receive time of the last message that was applied, one with a wrong checksum aside
         self._witness = witness
+        self._score = outlet.scores.book(instrument.symbol) if outlet.scores is not None else None
         self._was_crossed = False
         self.proved_ns = 0  # time of the last message whose checksum matched, or of the last REST answer that was compared
         self.trading_status = instrument.trading_status
@@ -96,6 +97,8 @@ class BookKeeper:
         self._set_rules()
         self.image.set_trading_status(self.trading_status)
         self._commit(0)
+        if self._score is not None:
+            self._score.changed(self.state, self.reason, self.trading_status)
 
     @property
     def book(self) -> Book:
@@ -289,6 +292,8 @@ class BookKeeper:
     def _publish_status(self, receive_ns: int) -> None:
         records = self.batch.status(receive_ns, self.version, self.state, self.reason, self.trading_status)
         self._ring.publish(self.batch.records, records)
+        if self._score is not None:
+            self._score.changed(self.state, self.reason, self.trading_status)
         if self._witness is not None:
             self._witness.changed(self, receive_ns)
 

@@ -16,6 +16,7 @@ from typing import Self
 
 from alphapulse_cli.errors import SegmentError, StorageError, UsageError
 from alphapulse_cli.flow.publish import DelayMeter
+from alphapulse_cli.flow.scores import Scorekeeper
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import layout
 from alphapulse_cli.shm.counters import Counter, CountersWriter, counters_spec
@@ -56,6 +57,7 @@ class Outlet:
         after `show`. UsageError for a replay where a collector's set has the name.
         """
         self.set_name, self.exchange = set_name, exchange
+        self.scores: Scorekeeper | None = None  # set before the first book is made, where scores are kept
         self.replay = replay
         self._recording_ns = 0  # last time that a replay gave
         self.directory = directory

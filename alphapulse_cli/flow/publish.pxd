@@ -22,7 +22,7 @@ cdef class DelayMeter:
     cdef CounterBlock _own
     cdef Histogram _histogram
 
-    @cython.locals(delay_ns=int64_t, delay_us=int64_t)
+    @cython.locals(delay_ns=int64_t, delay_us=int64_t, own=Histogram)
     cpdef count(self, CounterBlock counters, int64_t receive_ns, int64_t exchange_ns)
 
 

@@ -31,7 +31,7 @@ _NO_TIME = NO_TIME
 
 
 class DelayMeter:
-    """Feed delay (receive time minus the exchange's): the last of a symbol, the last of all symbols, and a histogram."""
+    """Feed delay (receive time minus the exchange's): the last of a symbol, the last of all symbols, and histograms of both."""
 
     def __init__(self, own: CounterBlock, histogram: Histogram) -> None:
         self._own = own
@@ -44,6 +44,9 @@ class DelayMeter:
         counters.set(FEED_DELAY_US, delay_us)
         self._own.set(FEED_DELAY_US, delay_us)
         self._histogram.record(delay_ns)
+        own = counters.feed_delay
+        if own is not None:
+            own.record(delay_ns)
 
 
 class Publisher:

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from alphapulse_cli cimport native
 from alphapulse_cli.shm cimport memory
+from alphapulse_cli.shm.histogram cimport Histogram
 
 cdef Py_ssize_t _ROOM
 
@@ -13,6 +14,7 @@ cdef class CounterBlock:
     cdef uint64_t *_words
     cdef int64_t *_signed
     cdef Py_ssize_t _first
+    cdef public Histogram feed_delay
 
     @cython.locals(at=Py_ssize_t)
     cpdef add(self, Py_ssize_t counter, int64_t count=*)

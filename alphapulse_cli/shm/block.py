@@ -4,6 +4,7 @@ from typing import Any
 
 from alphapulse_cli import native
 from alphapulse_cli.shm import memory
+from alphapulse_cli.shm.histogram import Histogram
 
 SOURCE_HASH = native.source_hash()
 
@@ -12,13 +13,17 @@ _ROOM = BLOCK_BYTES // 8 - BLOCK_HEAD_WORDS
 
 
 class CounterBlock:
-    """Block of counters that begins at byte `start` of a mapped counters file whose name is already written."""
+    """Block of counters that begins at byte `start` of a mapped counters file whose name is already written.
+
+    `feed_delay` is the histogram of a symbol's feed delays; None where none is kept.
+    """
 
     def __init__(self, mapped: Any, start: int) -> None:
         self._memory = mapped
         self._words = native.words(mapped)
         self._signed = native.signed(mapped)
         self._first = start // 8 + BLOCK_HEAD_WORDS
+        self.feed_delay: Histogram | None = None
         memory.store_release(self._words, start // 8 + USED_WORD, 1)
 
     def add(self, counter: int, count: int = 1) -> None:

@@ -24,16 +24,19 @@ _POPULATE_READ = 22  # MADV_POPULATE_READ: load the pages, or fail with EFAULT w
 
 
 class Mapping(mmap.mmap):
-    """Shared mapping of the first `size` bytes of an open file, unmapped with its last user.
+    """Shared mapping of `size` bytes of an open file from `offset` on, which a page begins; unmapped with its last user.
 
     Raises OSError, ValueError and OverflowError as `mmap` does.
     """
 
     _watched = 0
+    _end = 0
 
-    def __new__(cls, fd: int, size: int, *, writable: bool) -> Self:
+    def __new__(cls, fd: int, size: int, *, writable: bool, offset: int = 0) -> Self:
         """Map the file and put the mapping under the guard."""
-        made = mmap.mmap.__new__(cls, fd, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ, **_OPTIONS)
+        access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+        made = mmap.mmap.__new__(cls, fd, size, access=access, offset=offset, **_OPTIONS)
+        made._end = offset + size  # noqa: SLF001 our own, just made
         made._watched = sigbus.watch(native.octets(made), size)  # noqa: SLF001 our own, just made
         return made
 
@@ -41,7 +44,7 @@ class Mapping(mmap.mmap):
         """Whether the file was cut short; zeros may already have replaced its contents in memory."""
         if sigbus.is_cut(self._watched):
             return True
-        return self.size() < len(self) if _KEEPS_DESCRIPTOR else self._lacks_its_last_page()
+        return self.size() < self._end if _KEEPS_DESCRIPTOR else self._lacks_its_last_page()
 
     def _lacks_its_last_page(self) -> bool:
         """Whether the last page is missing; False where the kernel is too old to tell (before Linux 5.14)."""

@@ -69,6 +69,8 @@ WRONG = {
     "keep": ["for ever", "7d,8d", "50Gb", "-7d"],
     "least-free": ["100%", "", "-1", "5%,6%", "a little"],
     "last-frames": ["soon", "", "0s", "2h", "10KiB", "1GiB", "30s,1m", "\x1b[2J"],
+    "window": ["fortnight", ""],
+    "part": ["nonesuch"],
     "screen": ["nonesuch"],
     "theme": ["nonesuch"],
     "fee": ["kraken", "kraken=26 bp", "nonesuch=0.1"],
@@ -213,6 +215,7 @@ def test_a_wrong_value_is_refused_with_a_hint(run, path, parameter, value):
     looked_for = named(parameter) == "--exchanges" and path[0] in (
         "tail",
         "candles",
+        "feeds",
         "metrics",
         "reconstruct",
         "segments",

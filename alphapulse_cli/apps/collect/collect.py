@@ -23,6 +23,7 @@ from alphapulse_cli.apps.collect.listing import list_instruments, list_volumes
 from alphapulse_cli.apps.collect.members import Members, some
 from alphapulse_cli.apps.collect.plan import CollectPlan, addresses, choose, mode_of
 from alphapulse_cli.apps.collect.publishing import published
+from alphapulse_cli.apps.collect.scoring import scored
 from alphapulse_cli.edges import control
 from alphapulse_cli.edges.capture.recorder import Recorder
 from alphapulse_cli.edges.exchange.fetch import Fetcher
@@ -112,7 +113,7 @@ class Collection:
 
     async def _publish(self, feed: Feed, outlet: Outlet, instruments: Sequence[Instrument], skipped: Sequence[str]) -> None:
         """Collect the instruments, and later members of the set, into the outlet until cancelled."""
-        async with Connections(feed, outlet, self._notice) as connections:
+        async with scored(outlet, self._notice) as beat_scores, Connections(feed, outlet, self._notice) as connections:
             try:
                 connections.add(instruments)
             except StorageError:
@@ -120,7 +121,7 @@ class Collection:
                 raise
             if self.on_ready is not None:
                 self.on_ready(outlet)
-            look = partial(self._look, outlet, feed.recorder)
+            look = partial(self._look, outlet, feed.recorder, beat_scores)
             async with published(outlet, look):
                 try:
                     members = Members(feed, outlet, connections, self._notice, skipped)
@@ -156,8 +157,9 @@ class Collection:
             self._notice("said", f"{'added' if action == control.ADD else 'removed'}: {some(changed)}")
         return changed
 
-    def _look(self, outlet: Outlet, recorder: Recorder | None) -> None:
-        """Publish the capture's totals, and call `on_first_frame` once the first frame has arrived."""
+    def _look(self, outlet: Outlet, recorder: Recorder | None, beat_scores: Callable[[], None]) -> None:
+        """Publish the capture's totals and the scores, and call `on_first_frame` once the first frame has arrived."""
+        beat_scores()
         if recorder is not None:
             recorder.beat(clock.monotonic_ns())
             if recorder.totals is not None:

@@ -113,6 +113,8 @@ class Connections:
             self._made_count += 1
             notice = self._notice_of(f"connection {self._made_count} ({_named(share)})")
             early_s = RENEWED_WITHIN_S * place / len(shares)
+            if self._outlet.scores is not None:
+                ingest.score = self._outlet.scores.connection(self._made_count, ingest)
             session = self._feed.session(ingest, notice, self._after_frame, self._siblings, early_s)
             task = asyncio.create_task(session.run())
             task.add_done_callback(self._ended)
@@ -139,6 +141,8 @@ class Connections:
                 self._ending.add(task)
                 del self._sessions[ingest]
                 self._siblings.forget(ingest)
+                if self._outlet.scores is not None:
+                    self._outlet.scores.forget(ingest)
         self._outlet.remove(symbols)
         self._outlet.counters.block().set(Counter.CONNECTIONS, len(self._sessions))
 
