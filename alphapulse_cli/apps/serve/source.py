@@ -115,6 +115,7 @@ class State(NamedTuple):
     state: BookState
     reason: BookReason
     trading_status: TradingStatus | None
+    noted_ns: int  # CLOCK_REALTIME, when it was seen
     replay: bool
 
 
@@ -307,7 +308,9 @@ class Source:
                     trading,
                     epoch,
                 ):
-                    made = State(name, follower.exchange, symbol, epoch, book.version, state, reason, trading, is_replay)
+                    made = State(
+                        name, follower.exchange, symbol, epoch, book.version, state, reason, trading, clock.realtime_ns(), is_replay
+                    )
                     self.states[key] = made
                     batch.states.append(made)
         for key in self.states.keys() - there:
