@@ -38,10 +38,11 @@ class Replay:
         while self.at < len(self.deltas) and self.deltas[self.at].ts_init // self.unit <= ns // self.unit:
             self.book.apply_delta(self.deltas[self.at])
             self.at += 1
-        return [
-            [(lots(one.price, self.decimals[0]), lots(str(one.size()), self.decimals[1])) for one in side()[:LEVELS]]
-            for side in self.sides
-        ]
+        return [[(lots(one.price, self.decimals[0]), self.lots_of(one)) for one in side()[:LEVELS]] for side in self.sides]
+
+    def lots_of(self, level):
+        """Lots of a level, by its orders: the level's own size() is a float, and not always the nearest one."""
+        return sum(lots(order.size, self.decimals[1]) for order in level.orders())
 
     @property
     def sides(self):

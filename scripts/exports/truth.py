@@ -17,13 +17,23 @@ BELIEVED = (BookState.LIVE, BookState.STALE)
 
 
 def write_truth(captures: Path, folder: Path) -> dict[str, Path]:
-    """Write the books at INSTANTS instants for each market of the captures, evenly over its updates; the files by set-symbol."""
+    """Write the books at INSTANTS instants for each market of the captures, evenly over its updates; the files by set-symbol.
+
+    Left out are instants between a frame's own receive time and a later time that was captured before it: whether the frame was known then
+    depends on whose time counts, and an export of one market does not know the times of the others.
+    """
     times: dict[str, list[int]] = {}
+    unclear: dict[str, list[tuple[int, int]]] = {}  # from the first on, before the second
     for now_ns, update in _updates(captures):
-        times.setdefault(f"{update.set_name}-{update.symbol}", []).append(now_ns)
+        name = f"{update.set_name}-{update.symbol}"
+        times.setdefault(name, []).append(now_ns)
+        if update.version and update.timestamp_ns < now_ns:
+            unclear.setdefault(name, []).append((update.timestamp_ns, now_ns))
     wanted = {}
     for name, found in times.items():
-        distinct = sorted(set(found))
+        distinct = [
+            time_ns for time_ns in sorted(set(found)) if not any(begin <= time_ns < end for begin, end in unclear.get(name, ()))
+        ]
         places = np.linspace(0, len(distinct) - 1, min(INSTANTS, len(distinct)), dtype=np.int64)
         wanted[name] = {distinct[place] for place in places}
     books: dict[str, dict[int, tuple[np.ndarray, np.ndarray] | None]] = {}
