@@ -46,7 +46,7 @@ def test_a_quick_run_is_one_json_object_as_documented(alphapulse, tmp_path, shm_
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("scenario", ["latency", "collect", "startup", "tui"])
+@pytest.mark.parametrize("scenario", ["latency", "collect", "startup", "tui", "serve", "record", "export", "sql", "candles"])
 def test_each_scenario_with_other_processes_runs_to_its_end(alphapulse, shm_dir, scenario):
     """Sockets, pipes, terminals and rings between real processes; every line that a target reads is there, by its name."""
     done = alphapulse("bench", scenario, "--quick", timeout=240)

@@ -32,6 +32,7 @@ SCENARIOS = {  # module of `scenarios` -> the thing it measures, in the order of
     "collect": "the same with the socket: CPU and time a message",
     "memory": "resident memory of a collector of three full-depth books, before and after an hour's messages",
     "arb": "a book's change to the opportunity it makes, in process and to a printed line, at 20,000 deltas/s",
+    "serve": "what a message to 100 network clients costs the server and how late it comes; REST; a scrape",
     "attach": "from nothing to an exact 45,827-level book",
     "startup": "the commands' start against a bare interpreter and a typer app",
     "tui": "the live screen at 20,000 deltas/s over three exchanges: CPU, memory, key to screen",

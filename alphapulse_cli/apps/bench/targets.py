@@ -37,6 +37,7 @@ class Target:
 
 PIPELINE = "recorded JSON message to published group"
 COLLECT = "collect, socket included: at most the transport's own CPU + 2.2 x orjson.loads"
+SERVE = "WebSocket broadcast to 100 clients, "
 TARGETS = (
     Target(f"{PIPELINE}: at most 2.0 x orjson.loads", "pipeline", "recorded Coinbase", "ratio", 2.0),
     Target(f"{PIPELINE}: 5 and 12 x faster than cryptofeed", reason="cryptofeed is not part of this environment"),
@@ -95,8 +96,28 @@ TARGETS = (
     ),
     Target("a book's change to its opportunity: p99 below 50 us", "arb", "change to event", "p99", 50_000.0),
     Target("a message to its printed opportunity, --wait spin: p99 below 1 ms", "arb", "ring to printed event, spin", "p99", 1e6),
-    Target("WebSocket broadcast to 100 clients: p99 below 1 ms", reason="there is no `serve` yet"),
-    Target("REST delta statistics: p99 below 1 ms", reason="there is no `serve` yet"),
+    Target(
+        f"{SERVE}300/s: at most 1.35 x raw writes' CPU", "serve", "300/s to 100 clients, CPU a delivered message", "ratio", 1.35
+    ),
+    Target(
+        f"{SERVE}2,000/s: at most 1.1 x a raw joined loop's CPU",
+        "serve",
+        "2000/s to 100 clients, CPU a delivered message",
+        "ratio",
+        1.1,
+    ),
+    Target(f"{SERVE}200,000 deliveries/s", "serve", "2000/s to 100 clients, time a delivered message", "p50", 5_000.0),
+    Target(f"{SERVE}ring to client: p99 at most 2 x a raw loop's", "serve", "ring to client, 100 clients", "ratio", 2.0),
+    Target(f"{SERVE}ring to client: p99 below 1 ms", "serve", "ring to client, 100 clients", "p99", 1e6),
+    Target("REST delta statistics: p99 at most 2 x a bare handler's", "serve", "REST delta-stats", "ratio", 2.0),
+    Target("REST delta statistics: p99 below 1 ms", "serve", "REST delta-stats", "p99", 1e6),
+    Target(
+        "a scrape of 3 exchanges x 50 symbols: at most 10 ms of CPU",
+        "serve",
+        "scrape of 3 exchanges x 50 symbols, CPU",
+        "p50",
+        10e6,
+    ),
     Target("alphapulse --help: at most 1.2 x a two-command typer app", "startup", "--help", "ratio", 1.2),
     Target("live screen, overview: less than 15 % of a core", "tui", "overview, CPU a second", "p50", 150e6),
     Target("live screen, books: less than 15 % of a core", "tui", "books, CPU a second", "p50", 150e6),
