@@ -659,6 +659,76 @@ def scorecards() -> Iterator[str]:
     )
 
 
+def rest() -> Iterator[str]:
+    try:
+        from alphapulse_cli.apps.serve.rest import openapi_document
+    except ModuleNotFoundError as absent:  # an extra: the page stays as it is where it is not installed
+        print(f"docs/reference/rest.md was not looked at: {absent}; pip install 'alphapulse[serve]'", file=sys.stderr)
+        yield from (TARGET / "rest.md").read_text().removeprefix(f"{MADE}\n\n").removesuffix("\n").split("\n\n")
+        return
+    document = openapi_document()
+    schemas = document["components"]["schemas"]
+    yield "# REST"
+    yield (
+        "What `alphapulse serve` answers on port 8080. The same as an OpenAPI 3.1 document: `/openapi.json`; to try it in a browser, without"
+        " another host: `/docs`. Streams: [WebSocket](websocket.md); for Prometheus: [metrics](metrics.md)."
+    )
+    yield document["info"]["description"].rstrip()
+    operations = [(path, operation) for path, of_path in document["paths"].items() for operation in of_path.values()]
+    for tag in dict.fromkeys(operation["tags"][0] for _, operation in operations):
+        yield f"## {tag[:1].upper()}{tag[1:]}"
+        for path, operation in operations:
+            if operation["tags"][0] == tag:
+                yield f"### GET {path}"
+                yield " ".join(operation["description"].split())
+                if operation.get("parameters"):
+                    yield table(("parameter", "type", "default", "meaning"), map(parameter_cells, operation["parameters"]))
+                answers = {status: one["content"] for status, one in operation["responses"].items() if one.get("content")}
+                kind, content = next(iter(answers["200"].items()))
+                errors = ", ".join(sorted(operation["responses"].keys() - {"200"}))
+                answer = (
+                    schema_words(content["schema"])
+                    if kind == "application/json"
+                    else f"{kind}: {operation['responses']['200']['description']}"
+                )
+                yield f"Answer: {answer}." + (f" Other statuses: {errors}." if errors else "")
+    yield "## Answers"
+    for name, schema in schemas.items():
+        yield f"### {name}"
+        yield " ".join(schema["description"].split())
+        cells = (
+            (f"`{field}`", schema_words(one), one.get("description", ""), example_of(one))
+            for field, one in schema["properties"].items()
+        )
+        yield table(("field", "type", "meaning", "example"), cells)
+
+
+def parameter_cells(parameter: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    schema = parameter["schema"]
+    default = f"`{schema['default']}`" if schema.get("default") not in (None, "") else "" if "default" in schema else "needed"
+    bounds = "".join(
+        f", {word} {schema[key]:,}" for key, word in (("minimum", "at least"), ("maximum", "at most")) if key in schema
+    )
+    return f"`{parameter['name']}`", schema_words(schema) + bounds, default, parameter.get("description", "")
+
+
+def schema_words(schema: Mapping[str, Any]) -> str:
+    """A JSON Schema in words: "text or null", "list of [SetRow](#setrow)"."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(map(schema_words, schema["anyOf"]))
+    if schema["type"] == "array":
+        return "[price, size]" if "prefixItems" in schema else f"list of {schema_words(schema['items'])}"
+    words = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false", "null": "null"}
+    return "decimal text" if "pattern" in schema else words[schema["type"]]
+
+
+def example_of(schema: Mapping[str, Any]) -> str:
+    return f"`{json.dumps(schema['examples'][0])}`" if schema.get("examples") else ""
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "clients.md": clients,
     "commands.md": commands,
@@ -669,6 +739,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "layouts.md": layouts,
     "metrics.md": metrics,
     "python.md": python,
+    "rest.md": rest,
     "scorecards.md": scorecards,
     "simulators.md": simulators,
     "tables.md": tables,

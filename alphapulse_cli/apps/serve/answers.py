@@ -64,7 +64,7 @@ def status_of(error: AlphapulseError) -> tuple[int, str]:
         case NoSegment():
             return 404, "not_found"
         case Stopped():
-            return 501, "not_configured"
+            return 404, "not_configured"
         case TookTooLong():
             return 504, "timeout"
         case _:
@@ -76,9 +76,8 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     meanings = {
         400: "a value that cannot be right",
         401: "a token is needed",
-        404: "there is no such book",
+        404: "there is no such thing here",
         422: "a value of the wrong type, or out of its range",
-        501: "the server was started without it",
         503: "it cannot be answered now: try again",
         504: "it took too long",
     }

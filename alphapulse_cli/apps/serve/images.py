@@ -8,7 +8,7 @@ A mapping whose writer is no longer alive is looked up again under its name at e
 from contextlib import suppress
 from dataclasses import dataclass
 
-from alphapulse_cli.errors import NoSegment, SegmentError, SegmentGone, StorageError
+from alphapulse_cli.errors import NoSegment, SegmentError, SegmentGone, StorageError, UsageError
 from alphapulse_cli.flow.follow import states_of
 from alphapulse_cli.market.instrument import near_symbols, understood_id
 from alphapulse_cli.market.scan import MAX_DECIMALS
@@ -104,8 +104,21 @@ class Images:
         return self._symbols.get(set_name, [])
 
     def markets(self, exchange: str = "", symbol: str = "") -> list[Market]:
-        """Books, of an exchange or set, and of a symbol, where they are given. UsageError for a text that is no symbol."""
-        canonical = understood_id(symbol)[1] if symbol else ""
+        """Books, of an exchange or set, and of a symbol, where they are given.
+
+        NoSegment, with near names, where one is given and there is none.
+        """
+        found = self._matching(exchange, symbol)
+        if (exchange or symbol) and not found:
+            raise self._nothing(exchange, symbol)
+        return found
+
+    def _matching(self, exchange: str, symbol: str) -> list[Market]:
+        """Books of that exchange or set and symbol, as it is written or as people spell it. NoSegment for what is no symbol."""
+        try:
+            canonical = understood_id(symbol)[1] if symbol else ""
+        except UsageError as error:
+            raise NoSegment(str(error), error.hint) from None
         return [
             Market(name, of, one)
             for name, of in self.sets().items()
@@ -123,8 +136,6 @@ class Images:
             if exchange == name and symbol in self._symbols[name]:
                 return Market(name, of, symbol)
         found = self.markets(exchange, symbol)
-        if not found:
-            raise self._nothing(exchange, symbol)
         now_ns = clock.monotonic_ns()
         return min(found, key=lambda one: (one.set_name != exchange, self.liveness(one.set_name, now_ns) is not Liveness.LIVE))
 
@@ -133,12 +144,13 @@ class Images:
         if not sets:
             return NoSegment("nothing is collected", START_ONE)
         names = sorted({*sets, *sets.values()})
-        if exchange not in names:
+        if exchange and exchange not in names:
             return NoSegment(f"no exchange and no set {exchange[:40]!r}", f"there are: {', '.join(names)}")
-        known = sorted({one.symbol for one in self.markets(exchange)})
+        known = sorted({one.symbol for one in self._matching(exchange, "")})
         near = near_symbols(symbol[:40], known)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known[:SHOWN_NAMES]) or 'none'}"
-        return NoSegment(f"no book of {symbol[:40]!r} at {exchange}", hint)
+        of = f"book of {symbol[:40]!r}" if symbol else "book"
+        return NoSegment(f"no {of} at {exchange}" if exchange else f"no {of}", hint)
 
     def counters(self, set_name: str) -> CountersReader | None:
         """Counters of a set; None if there are none."""

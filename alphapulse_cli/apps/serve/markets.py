@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from fastapi import FastAPI, Query, Request, Response
@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from alphapulse_cli.apps.serve import models
 from alphapulse_cli.apps.serve.answers import LIVE, PAST, UNCHANGED, Stopped, answer, errors, matches, tagged
+from alphapulse_cli.apps.serve.door import Message, Send
 from alphapulse_cli.apps.serve.facts import Facts, is_replay, named, of
 from alphapulse_cli.apps.serve.images import ImageNow, texts_of
 from alphapulse_cli.apps.serve.past import History
@@ -26,6 +27,8 @@ AT_ONCE_LEVELS = 500  # made into text before others in the loop have their turn
 AT_ONCE_BOOKS = 16
 TRADES, MOST_ASKED = 100, 1000
 NDJSON = "application/x-ndjson"
+STALLED_S = 30.0
+A_TIME: dict[str, Any] = {"format": "date-time"}
 
 Exchange = Annotated[
     str, InPath(min_length=1, max_length=64, description="exchange or set", openapi_examples={"kraken": {"value": "kraken"}})
@@ -34,7 +37,7 @@ Symbol = Annotated[str, InPath(min_length=1, max_length=64, openapi_examples={"B
 OfExchange = Annotated[str, Query(max_length=64, description="exchange or set; all by default")]
 OfSymbol = Annotated[str, Query(max_length=64, description="symbol; all by default")]
 OF_BOOK = {**UNCHANGED, **errors(400, 401, 404, 422, 503)}
-OF_LIST = {**UNCHANGED, **errors(400, 401, 422, 503)}
+OF_LIST = {**UNCHANGED, **errors(400, 401, 404, 422, 503)}
 
 
 def add(app: FastAPI, facts: Facts) -> None:
@@ -98,7 +101,7 @@ def _add_book(app: FastAPI, facts: Facts) -> None:
         API + "/book/{exchange}/{symbol}",
         tags=["markets"],
         response_model=models.BookAnswer,
-        responses={**OF_BOOK, **errors(501, 504)},
+        responses={**OF_BOOK, **errors(504)},
     )
     async def book(
         request: Request,
@@ -108,8 +111,8 @@ def _add_book(app: FastAPI, facts: Facts) -> None:
         at: Annotated[
             str,
             Query(
-                max_length=40,
                 description="RFC 3339 time of a book in the captures of `--history`; the book of now by default",
+                json_schema_extra=A_TIME,
                 openapi_examples={"now": {"value": ""}, "then": {"value": "2026-11-27T08:00:00.123Z"}},
             ),
         ] = "",
@@ -184,7 +187,7 @@ def _add_tape(app: FastAPI, facts: Facts) -> None:
         request: Request,
         exchange: Exchange,
         symbol: Symbol,
-        width: Annotated[str, Query(max_length=8, description=f"one of {', '.join(WIDTHS)}")] = "1m",
+        width: Annotated[str, Query(description=f"one of {', '.join(WIDTHS)}", json_schema_extra={"enum": list(WIDTHS)})] = "1m",
         limit: Annotated[int, Query(ge=1, le=MOST_ASKED, description="most candles")] = TRADES,
     ) -> Response:
         """Closed candles of a market, the oldest first: from what the rings held when the width was first asked for ("1m": at the start)."""
@@ -202,13 +205,13 @@ def _add_past(app: FastAPI, facts: Facts) -> None:
         f"{API}/deltas",
         tags=["markets"],
         response_class=StreamingResponse,
-        responses={200: lines, **errors(400, 401, 404, 422, 501, 503, 504)},
+        responses={200: lines, **errors(400, 401, 404, 422, 503, 504)},
     )
     async def deltas(
         exchange: Annotated[str, Query(min_length=1, max_length=64, description="exchange or set")],
         symbol: Annotated[str, Query(min_length=1, max_length=64)],
-        from_: Annotated[str, Query(alias="from", max_length=40, description="RFC 3339 time of the first group")],
-        to: Annotated[str, Query(max_length=40, description="RFC 3339 time: what is at it is left out")],
+        from_: Annotated[str, Query(alias="from", description="RFC 3339 time of the first group", json_schema_extra=A_TIME)],
+        to: Annotated[str, Query(description="RFC 3339 time: what is at it is left out", json_schema_extra=A_TIME)],
     ) -> Response:
         """Groups of a book in the captures of `--history`, as NDJSON: they continue the book of `/book/…?at=` that time."""
         parts = _history(facts).deltas(exchange, symbol, parse(from_), parse(to))
@@ -226,7 +229,23 @@ def _add_past(app: FastAPI, facts: Facts) -> None:
             finally:
                 await parts.aclose()
 
-        return StreamingResponse(all_parts(), media_type=NDJSON, headers={"cache-control": PAST})
+        return Lines(all_parts(), media_type=NDJSON, headers={"cache-control": PAST})
+
+
+class Lines(StreamingResponse):
+    """Answer in parts, which ends where the client does not read for STALLED_S: it would hold one of the places for the past."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the parts."""
+
+        async def within(message: Message) -> None:
+            async with asyncio.timeout(STALLED_S):
+                await send(message)
+
+        with contextlib.suppress(
+            TimeoutError
+        ):  # the connection is closed without an end of the answer: the client sees that it is cut
+            await super().stream_response(within)
 
 
 def _history(facts: Facts) -> History:

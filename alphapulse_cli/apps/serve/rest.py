@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
@@ -54,9 +55,8 @@ def make_app(state: "ServeState") -> Application:
             await asyncio.wait([tending])
 
     app = bare_app(lifespan)
-    for part in (markets, statistics, server, scraping):
-        part.add(app, facts)
-    tell_of_token(app)
+    add_endpoints(app, facts)
+    scraping.begin(facts)
     origins = list(state.plan.origins)
     door = Door(app, state.plan.token, origins)
     if not origins:
@@ -70,6 +70,22 @@ def make_app(state: "ServeState") -> Application:
         max_age=600,
     )
     return made
+
+
+def openapi_document() -> dict[str, Any]:
+    """OpenAPI document of all endpoints, without a server."""
+    app = bare_app()
+    nothing: Any = SimpleNamespace(images=None, state=None)  # endpoints look at it when they are called
+    add_endpoints(app, nothing)
+    document: dict[str, Any] = app.openapi()
+    return document
+
+
+def add_endpoints(app: FastAPI, facts: Facts) -> None:
+    """Add all endpoints."""
+    for part in (markets, statistics, server, scraping):
+        part.add(app, facts)
+    _tell_of_token(app)
 
 
 def bare_app(lifespan: Any = None) -> FastAPI:
@@ -109,11 +125,17 @@ def bare_app(lifespan: Any = None) -> FastAPI:
     return app
 
 
-def tell_of_token(app: FastAPI) -> None:
-    """Tell in the OpenAPI document which addresses need the token, if the server has one. All endpoints are there."""
-    document = app.openapi()  # which is made once
-    schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
-    schemes["token"] = {"type": "http", "scheme": "bearer", "description": "only if the server was given a token"}
-    for path, operations in document["paths"].items():
-        for operation in operations.values():
-            operation["security"] = [{}] if path in OPEN_PATHS else [{}, {"token": []}]
+def _tell_of_token(app: FastAPI) -> None:
+    """Let the OpenAPI document tell which addresses need the token, if the server has one."""
+    as_made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document: dict[str, Any] = as_made()  # it is made once
+        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["token"] = {"type": "http", "scheme": "bearer", "description": "only if the server was given a token"}
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                operation["security"] = [{}] if path in OPEN_PATHS else [{}, {"token": []}]
+        return document
+
+    setattr(app, "openapi", openapi)  # noqa: B010 - FastAPI's own way to extend it; mypy refuses an assignment

@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI, Response
 
+from alphapulse_cli.apps.serve.answers import errors
 from alphapulse_cli.apps.serve.door import Application, Message, Receive, Scope, Send
 from alphapulse_cli.apps.serve.exposition import CONTENT_TYPE
 from alphapulse_cli.apps.serve.facts import Facts
@@ -11,25 +12,32 @@ from alphapulse_cli.apps.serve.state import Scraped
 PATH = "/metrics"
 
 
-def add(app: FastAPI, facts: Facts) -> None:
-    """Add the endpoint. The metrics of the server begin here."""
+def begin(facts: Facts) -> None:
+    """Begin the metrics of the server."""
 
     def measured(key: tuple[str, str]) -> tuple[int, int]:
         found = facts.meter.of(key)
         return found.delta_bytes, found.full_bytes
 
-    kept = facts.state.metrics = ServerMetrics(facts.state, measured)
+    facts.state.metrics = ServerMetrics(facts.state, measured)
+
+
+def add(app: FastAPI, facts: Facts) -> None:
+    """Add the endpoint."""
 
     @app.get(
         PATH,
         tags=["server"],
         response_class=Response,
         responses={
-            200: {"description": "Prometheus' text format 0.0.4", "content": {"text/plain": {"schema": {"type": "string"}}}}
+            200: {"description": "Prometheus' text format 0.0.4", "content": {"text/plain": {"schema": {"type": "string"}}}},
+            **errors(401),
         },
     )
     async def metrics() -> Response:
         """Metrics for Prometheus: docs/reference/metrics.md says what each one means."""
+        kept = facts.state.metrics
+        assert kept is not None, "they begin with the server"
         return Response(await kept.text(), media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
 

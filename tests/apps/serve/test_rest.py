@@ -175,7 +175,8 @@ class TestLists:
                 assert row["ask_size"] == scaled(ask[1], 8)
                 assert (row["version"], row["timestamp_ns"]) == (writer.keepers[row["symbol"]].version, writer.now_ns)
         assert [row["symbol"] for row in served.row("/api/v1/bbo?symbol=eth-usd&exchange=kraken")] == ["ETH-USD"]
-        assert served.row("/api/v1/bbo?exchange=coinbase") == []
+        assert served.error("/api/v1/bbo?exchange=coinbase")[0] == 404
+        assert served.error("/api/v1/symbols?symbol=BTC-EUR")[0] == 404
 
     def test_an_empty_side_is_null(self, served, writer):
         writer.snapshot([(5, 6, True)])
@@ -456,11 +457,11 @@ class TestErrors:
         [
             ("/api/v1/book/kraken/BTC-EUR", 404, "no book of 'BTC-EUR' at kraken"),
             ("/api/v1/book/krakn/BTC-USD", 404, "no exchange and no set 'krakn'"),
-            ("/api/v1/book/kraken/%00", 400, "not a symbol"),
+            ("/api/v1/book/kraken/%00", 404, "not a symbol"),
             ("/api/v1/book/kraken/BTC-USD?depth=0", 422, "depth: "),
             ("/api/v1/book/kraken/BTC-USD?depth=all", 422, "depth: "),
-            ("/api/v1/book/kraken/BTC-USD?at=yesterday", 501, "this server has no captures"),
-            ("/api/v1/deltas?exchange=kraken&symbol=BTC-USD&from=x&to=y", 501, "this server has no captures"),
+            ("/api/v1/book/kraken/BTC-USD?at=yesterday", 404, "this server has no captures"),
+            ("/api/v1/deltas?exchange=kraken&symbol=BTC-USD&from=x&to=y", 404, "this server has no captures"),
             ("/api/v1/deltas?exchange=kraken", 422, "symbol: "),
             ("/api/v1/nothing", 404, "Not Found"),
             (f"/api/v1/bbo?exchange={'x' * 65}", 422, "exchange: "),
