@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PREFIX = "alphapulse_"
+SET, BOOK = ("exchange", "set"), ("exchange", "set", "symbol")  # labels
 MOST_HEADS = 65_536  # texts kept; beyond that all are dropped and made again
 
 
@@ -22,6 +24,21 @@ class Metric:
     kind: str  # counter, gauge or histogram
     labels: tuple[str, ...]
     meaning: str
+
+
+def gauge(name: str, labels: tuple[str, ...], meaning: str) -> Metric:
+    """Gauge of ours."""
+    return Metric(PREFIX + name, "gauge", labels, meaning)
+
+
+def counter(name: str, labels: tuple[str, ...], meaning: str) -> Metric:
+    """Counter of ours."""
+    return Metric(f"{PREFIX}{name}_total", "counter", labels, meaning)
+
+
+def histogram(name: str, meaning: str, labels: tuple[str, ...] = ()) -> Metric:
+    """Histogram of ours, in seconds; its bounds are BOUNDS."""
+    return Metric(PREFIX + name, "histogram", labels, meaning)
 
 
 class Heads:

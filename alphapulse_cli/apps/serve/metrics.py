@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from alphapulse_cli import __version__, build
-from alphapulse_cli.apps.serve.exposition import Heads, Metric, Page
+from alphapulse_cli.apps.serve.exposition import BOOK, SET, Heads, Metric, Page, counter, gauge, histogram
+from alphapulse_cli.apps.serve.score_metrics import SCORE_METRICS, add_scores
 from alphapulse_cli.edges.opportunities.watch_counters import read_tallies
 from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.flow.arbitrage.candidate import RejectReason
@@ -42,7 +43,6 @@ from alphapulse_cli.wire.delta import BookState
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-PREFIX = "alphapulse_"
 BOOKS_A_STEP = 25
 MOST_BLOCKS = 4096  # blocks of counters whose texts are kept
 RINGS = (SegmentKind.DELTAS, SegmentKind.TRADES)
@@ -65,25 +65,9 @@ OF_EXCHANGE = frozenset(  # counters of the exchange's own block alone; GAPS may
 OF_BOTH = frozenset({Counter.GAPS})
 SUMS = tuple(c for c in Counter if c not in LAST_VALUES)
 
-SET, BOOK = ("exchange", "set"), ("exchange", "set", "symbol")
 RING = (*SET, "ring")
 READER = (*RING, "reader", "id")
 WATCH = ("pid",)
-
-
-def gauge(name: str, labels: tuple[str, ...], meaning: str) -> Metric:
-    """Gauge of ours."""
-    return Metric(PREFIX + name, "gauge", labels, meaning)
-
-
-def counter(name: str, labels: tuple[str, ...], meaning: str) -> Metric:
-    """Counter of ours."""
-    return Metric(f"{PREFIX}{name}_total", "counter", labels, meaning)
-
-
-def histogram(name: str, meaning: str, labels: tuple[str, ...] = ()) -> Metric:
-    """Histogram of ours, in seconds; its bounds are BOUNDS."""
-    return Metric(PREFIX + name, "histogram", labels, meaning)
 
 
 def _codes(members: Iterable[tuple[str, int]]) -> str:
@@ -150,7 +134,7 @@ METRICS: tuple[Metric, ...] = (
     INFO, PROBLEMS, LIVE, REPLAY, RECORDING, WRITER, LAST_FRAME, WAIT_UNTIL, CONNECTIONS, CONNECTIONS_OPEN, CAPTURE_STATE,
     LATENCY, BELOW_ZERO, *COUNTERS.values(), STATE, REASON, TRADING, LEVELS, CHANGED, FEED_DELAY,
     CAPACITY, PUBLISHED, OCCUPANCY, LAG, MISSED, CPU, RESIDENT, FDS,
-    WATCHES, WATCH_BOOKS, WATCH_LIVE, CANDIDATES, LOOKS, OPENED, OPEN, HELD_BACK, WATCH_MISSED,
+    *SCORE_METRICS, WATCHES, WATCH_BOOKS, WATCH_LIVE, CANDIDATES, LOOKS, OPENED, OPEN, HELD_BACK, WATCH_MISSED,
 )  # fmt: skip
 
 
@@ -225,6 +209,9 @@ class Exporter:
                     places[set_name] = _Place(segment.spec.exchange, set_name, segment, is_live)
                     problems += not self._add_set(page, places[set_name])
                     yield
+                    if not segment.is_replay:
+                        add_scores(page, self._directory, set_name, self._wanted.symbols_of(set_name, segment.spec.exchange))
+                        yield
         readers = cursor.list_cursors(self._directory)
         for number, (name, (kind, set_name, symbol)) in enumerate(parsed):
             place = places.get(set_name)

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from alphapulse_cli.apps.serve.exposition import Metric, Page
-from alphapulse_cli.apps.serve.metrics import BOOK, RING, Exporter, counter, cumulated, gauge, histogram
+from alphapulse_cli.apps.serve.exposition import BOOK, Metric, Page, counter, gauge, histogram
+from alphapulse_cli.apps.serve.metrics import RING, Exporter, cumulated
 from alphapulse_cli.apps.serve.source import Batch, Key
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Histogram

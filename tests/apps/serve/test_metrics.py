@@ -23,6 +23,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import LAST_VALUES, Counter, CountersReader
 from alphapulse_cli.shm.cursor import Cursor
 from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Histogram, bucket_end
+from alphapulse_cli.shm.scores import RowKind, Score, ScoresWriter
 from alphapulse_cli.wire.delta import BookState
 
 parser = pytest.importorskip("prometheus_client.parser")
@@ -206,6 +207,56 @@ class TestRings:
         assert found["alphapulse_ring_occupancy_ratio", ("kraken", "kraken", "deltas")] == lag / ring.spec.capacity
         assert found["alphapulse_ring_occupancy_ratio", ("kraken", "kraken", "trades")] == 0
         assert found["alphapulse_ring_published_records_total", ("kraken", "kraken", "deltas")] == ring.published
+
+
+class TestScores:
+    @pytest.fixture
+    def scored(self, directory, river):
+        file = ScoresWriter(directory, "kraken", "kraken", 1, 10**12)
+        btc, eth = (file.row(RowKind.SYMBOL, symbol, 10**12) for symbol in SYMBOLS)
+        link = file.row(RowKind.CONNECTION, "1", 10**12)
+        for row in (btc, eth):
+            row.on_connection(1)
+            row.add(Score.OBSERVED_NS, 20 * 10**9)
+        link.on_connection(1)
+        link.add(Score.BYTES, 12_345)
+        link.add(Score.OPEN_NS, 19 * 10**9)
+        btc.add(Score.VALID_NS, 15 * 10**9)
+        for healing_ms in (3, 5, 7):
+            btc.add(Score.BREAKS)
+            btc.healed(healing_ms * 1_000_000)
+        file.updated(10**12)
+        return file
+
+    def test_valid_time_breaks_healing_and_connections(self, exporter, scored):
+        found = samples(exporter.text())
+        times = [
+            found[f"alphapulse_{name}_seconds_total", ("kraken", "kraken", "BTC-USD")]
+            for name in ("observed", "valid", "restricted")
+        ]
+        assert times == [20, 15, 0]
+        assert [found["alphapulse_breaks_total", ("kraken", "kraken", symbol)] for symbol in SYMBOLS] == [3, 0]
+        assert found["alphapulse_healings_total", ("kraken", "kraken")] == 3
+        quantiles = [found["alphapulse_healing_seconds", ("kraken", "kraken", quantile)] for quantile in ("0.5", "0.99")]
+        assert quantiles == [0.005, 0.007]
+        connection = ("kraken", "kraken", "1")
+        assert found["alphapulse_connection_received_bytes_total", connection] == 12_345
+        assert found["alphapulse_connection_open_seconds_total", connection] == 19
+        assert found["alphapulse_connection_reconnects_total", connection] == 0
+
+    def test_without_a_healing_no_duration_is_told(self, exporter, directory, river):
+        file = ScoresWriter(directory, "kraken", "kraken", 1, 10**12)
+        file.row(RowKind.SYMBOL, "BTC-USD", 10**12).add(Score.OBSERVED_NS, 5)
+        text = exporter.text()
+        assert samples(text)["alphapulse_healings_total", ("kraken", "kraken")] == 0
+        assert "alphapulse_healing_seconds" not in text
+
+    def test_without_scores_there_are_none(self, exporter, river):
+        assert "alphapulse_valid_seconds" not in exporter.text()
+
+    def test_no_series_has_two_samples(self, exporter, scored):
+        heads = [line.rpartition(" ")[0] for line in exporter.text().splitlines() if not line.startswith("#")]
+        assert len(set(heads)) == len(heads)
 
 
 class TestArbitrage:

@@ -32,6 +32,7 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.shm.scores import RowKind, Score, ScoresWriter
 
 SET, ASKED, UNASKED = "bench-serve", "BTC-USD", ("S1-USD", "S2-USD", "S3-USD")
 FEW, MANY = 25, 100
@@ -323,6 +324,10 @@ def _scrape(ground: Ground) -> Result:
             opened.enter_context(ground.outlet(f"bench-{name}", name, symbols)) for name in ("binance-us", "coinbase", "kraken")
         ]
         for outlet in outlets:
+            scores = opened.enter_context(ScoresWriter(ground.directory, outlet.set_name, outlet.exchange, outlet.epoch, clock.monotonic_ns()))
+            for kind, names in ((RowKind.SYMBOL, symbols), (RowKind.CONNECTION, ["1"])):
+                for name in names:
+                    scores.row(kind, name, clock.monotonic_ns()).add(Score.BREAKS)
             for symbol in symbols:
                 instrument = Instrument(outlet.exchange, symbol, symbol, 2, 8)
                 BookKeeper(instrument, outlet, None).apply(
