@@ -324,7 +324,8 @@ def _scrape(ground: Ground) -> Result:
             opened.enter_context(ground.outlet(f"bench-{name}", name, symbols)) for name in ("binance-us", "coinbase", "kraken")
         ]
         for outlet in outlets:
-            scores = opened.enter_context(ScoresWriter(ground.directory, outlet.set_name, outlet.exchange, outlet.epoch, clock.monotonic_ns()))
+            made = ScoresWriter(ground.directory, outlet.set_name, outlet.exchange, outlet.epoch, clock.monotonic_ns())
+            scores = opened.enter_context(contextlib.closing(made))
             for kind, names in ((RowKind.SYMBOL, symbols), (RowKind.CONNECTION, ["1"])):
                 for name in names:
                     scores.row(kind, name, clock.monotonic_ns()).add(Score.BREAKS)
