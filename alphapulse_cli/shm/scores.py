@@ -180,8 +180,16 @@ class RowCopy:
 
     def healings(self) -> Distribution:
         """Healings in ms."""
-        counts = self._words[HEALINGS_AT // 8 :].tolist()
-        return Distribution([*counts, *[0] * (BUCKET_COUNT - HEALING_BUCKETS)])
+        return healings_of(self.healing_counts().tolist())
+
+    def healing_counts(self) -> memoryview:
+        """Numbers of healings by bucket, u64 each: for sums over many rows."""
+        return self._words[HEALINGS_AT // 8 :]
+
+
+def healings_of(counts: Sequence[int]) -> Distribution:
+    """Distribution of healings in ms, of their numbers by bucket."""
+    return Distribution([*counts, *[0] * (BUCKET_COUNT - HEALING_BUCKETS)])
 
 
 @dataclass(frozen=True, slots=True)

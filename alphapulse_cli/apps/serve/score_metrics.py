@@ -4,12 +4,12 @@ They are cumulative over restarts of the collector, as its scores are (`shm/scor
 windows are for Prometheus: `rate(alphapulse_valid_seconds_total[1h]) / rate(alphapulse_observed_seconds_total[1h])`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from alphapulse_cli.apps.serve.exposition import BOOK, SET, Metric, Page, counter, gauge
 from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.histogram import Distribution
-from alphapulse_cli.shm.scores import RowCopy, RowKind, Score, read_scores
+from alphapulse_cli.shm.scores import RowCopy, RowKind, Score, healings_of, read_scores
 
 CONNECTION = (*SET, "connection")
 QUANTILES = (0.5, 0.99)
@@ -49,7 +49,7 @@ def add_scores(page: Page, directory: Directory, set_name: str, symbols: Collect
     if scores is None:
         return
     labels = (scores.exchange, set_name)
-    healings: Distribution | None = None
+    healed: list[memoryview] = []
     newest = {
         (row.kind, row.name): row for row in sorted(scores.rows, key=lambda row: row.seen_ns)
     }  # two samples of one series are an error
@@ -57,15 +57,23 @@ def add_scores(page: Page, directory: Directory, set_name: str, symbols: Collect
         if row.kind == RowKind.SYMBOL and (symbols is None or row.name in symbols):
             _add(page, OF_SYMBOL, (*labels, row.name), row)
             if row.get(Score.BREAKS):  # without one there was nothing to heal
-                found = row.healings()
-                healings = found if healings is None else healings.merged(found)
+                healed.append(row.healing_counts())
         elif row.kind == RowKind.CONNECTION:
             _add(page, OF_CONNECTION, (*labels, str(row.connection)), row)
-    page.add(HEALINGS, labels, 0 if healings is None else healings.count)
+    healings = _sum(healed)
+    page.add(HEALINGS, labels, healings.count)
     for fraction in QUANTILES:
-        healed_ms = None if healings is None else healings.quantile(fraction)
+        healed_ms = healings.quantile(fraction)
         if healed_ms is not None:
             page.add(HEALING, (*labels, str(fraction)), healed_ms / 1e3)
+
+
+def _sum(counts: Sequence[memoryview]) -> Distribution:
+    if not counts:
+        return Distribution([])
+    import numpy as np  # a sum in Python over 150 books takes 10 ms
+
+    return healings_of(np.sum([np.frombuffer(one, np.uint64) for one in counts], axis=0).tolist())
 
 
 def _add(page: Page, metrics: tuple[tuple[Metric, Score], ...], labels: tuple[str, ...], row: RowCopy) -> None:
