@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from support.datasets import NOON_NS, row, trade, write
 
+from alphapulse_cli.apps.sql.session import Session
 from alphapulse_cli.cli import sql, stderr
+from alphapulse_cli.errors import StorageError
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\n\u202eDSU"
 TRADES = [trade(16 * number, 6500010 + number, 2**60 + number, timestamp_ns=NOON_NS + number) for number in (1, 2, 3)]
@@ -162,6 +164,15 @@ class TestMistakes:
         done = quick("sql", "SELECT 1", dataset)
         assert done.code == 1
         assert "move the file away" in done.stderr
+
+    def test_a_file_that_keep_removed_meanwhile(self, dataset):
+        from pathlib import Path
+
+        with Session(Path(dataset)) as session:
+            next(Path(dataset).rglob("trades/**/*.parquet")).unlink()
+            with pytest.raises(StorageError, match="no such file any more") as refused:
+                list(session.ask("SELECT sum(price_ticks) FROM trades").batches())
+        assert refused.value.hint == "if --keep removed it meanwhile, ask again"
 
 
 class TestEndings:

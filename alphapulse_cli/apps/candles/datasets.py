@@ -4,22 +4,19 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from alphapulse_cli.apps.candles.markets import Markets, Rule
 from alphapulse_cli.apps.candles.past import READ_ON_NS, Note, require_within
 from alphapulse_cli.apps.candles.rings import STARTING, why_not_live
 from alphapulse_cli.edges.columns.extras import require
 from alphapulse_cli.edges.columns.places import first_ns_of
-from alphapulse_cli.edges.columns.reading import parts, symbols_of, unreadable
+from alphapulse_cli.edges.columns.reading import opened, parts, symbols_of
 from alphapulse_cli.edges.columns.schema import TABLES
 from alphapulse_cli.errors import NoSegment, UsageError
 from alphapulse_cli.market.candles import BUY, SELL, Candle, CandleMaker, CandleTrade
 from alphapulse_cli.readers.items import TAKERS
 from alphapulse_cli.readers.selection import Wanted
-
-if TYPE_CHECKING:
-    import pyarrow.parquet as pq
 
 SIDES = {name: number for number, name in enumerate(TAKERS)}
 assert (SIDES["buy"], SIDES["sell"]) == (BUY, SELL)
@@ -93,21 +90,11 @@ def _sets(folder: Path, wanted: Wanted) -> dict[str, _Set]:
     return found
 
 
-def _opened(path: Path) -> "pq.ParquetFile":
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.ParquetFile(path)
-    except (OSError, pa.ArrowException) as problem:
-        raise unreadable(path, problem) from None
-
-
 def _last_ns(path: Path) -> int:
     """Latest receive time of a file's rows; 0 without rows."""
     import pyarrow.compute as pc
 
-    with _opened(path) as file:
+    with opened(path) as file:
         return pc.max(file.read(["timestamp_ns"]).column(0)).as_py() or 0
 
 
@@ -143,7 +130,7 @@ def _candles(found: dict[str, _Set], markets: Markets, note: Note) -> Iterator[C
 
 def _trade(path: Path, one: _Set, markets: Markets, missed: Sequence[_Missed]) -> None:
     """Take in the trades of a file, row group by row group: those of one symbol, in order of publication."""
-    with _opened(path) as file:
+    with opened(path) as file:
         for number in range(file.metadata.num_row_groups):
             rows = file.read_row_group(number, ["symbol", *TRADE_COLUMNS])
             for symbol, *values in zip(*(rows.column(name).to_pylist() for name in ("symbol", *TRADE_COLUMNS)), strict=True):
@@ -186,7 +173,7 @@ def _watch(one: _Set, markets: Markets) -> list[_Missed]:
     """Note what was not watched, by the rows of the table of states in order of time; returns where trades were missed."""
     rows: list[tuple[Any, ...]] = []
     for path in one.files.get("status", []):
-        with _opened(path) as file:
+        with opened(path) as file:
             table = file.read(list(STATUS_COLUMNS))
             rows += zip(*(table.column(name).to_pylist() for name in STATUS_COLUMNS), strict=True)
     missed: list[_Missed] = []

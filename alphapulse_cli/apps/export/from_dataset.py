@@ -20,7 +20,7 @@ from alphapulse_cli.apps.export.stream import BookEvent, Change, Event, GapEvent
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.edges.columns.extras import require
 from alphapulse_cli.edges.columns.places import day_of, first_ns_of
-from alphapulse_cli.edges.columns.reading import parts, symbols_of, symbols_of_group
+from alphapulse_cli.edges.columns.reading import opened, parts, symbols_of, symbols_of_group
 from alphapulse_cli.edges.columns.schema import TABLES
 from alphapulse_cli.errors import NoSegment
 from alphapulse_cli.readers.items import TAKERS
@@ -146,11 +146,9 @@ def _names(sets: Sequence[Stored]) -> set[str]:
 
 def _rows(files: Sequence[Path], table: str, symbols: Collection[str] | None) -> Iterator[Row]:
     """Iterate over the rows of files of a table, of these symbols (None for all), as they stand."""
-    import pyarrow.parquet as pq
-
     names = [one.name for one in TABLES[table] if one.name not in ("price", "size")]
     for path in files:
-        with pq.ParquetFile(path) as file:
+        with opened(path) as file:
             wanted = [
                 number
                 for number in range(file.num_row_groups)

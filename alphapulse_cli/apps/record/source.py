@@ -34,6 +34,7 @@ LABEL = "record"
 BEGUN, RESTARTED, MISSED, ENDED = -4, -3, -2, -1  # added to the first sequence of the next record: changes take only 12 of the 16
 DELTA, RESET, STATUS = delta.RecordKind.DELTA, delta.RecordKind.RESET, delta.RecordKind.STATUS
 NOT_WRITTEN = "NOT_WRITTEN"
+STEP_BACK_NS = 1_000_000_000  # of our clock, behind which a part begins; smaller ones are those of a clock that is adjusted
 Row = dict[str, Any]
 
 
@@ -81,7 +82,8 @@ class SetSource:
         self._wanting: set[str] = set()  # symbols whose book has to be put as soon as it is whole
         self._held: dict[str, _Held] = {}
         self._sequence = 0  # of the last change
-        self._time_ns = 0  # of the last record
+        self._time_ns = 0  # of the last record, or of what came after it
+        self._newest_ns = 0  # of the records since our clock was set back
 
     @property
     def ring(self) -> RingReader:
@@ -114,7 +116,9 @@ class SetSource:
         if len(records):
             self._take_all(polled, records)
             self._time_ns = int(records["timestamp_ns"][-1])
-        elif self.recorder.is_due(now_ns := self._follower.groups.now_ns()):
+        elif self.recorder.is_due(
+            now_ns := max(self._follower.groups.now_ns(), self._time_ns)
+        ):  # a replay's may be behind its records
             self._begin_part(now_ns)
         self._follower.join()
         self._hold_books()
@@ -167,7 +171,7 @@ class SetSource:
         if self.recorder.has_begun:
             self._add_rows()
         self.recorder.begin_part(self.epoch, time_ns)
-        self._time_ns = max(self._time_ns, time_ns)  # of its books, too: they belong to its day
+        self._time_ns = time_ns  # of its books, too: they belong to its day
         self._want_books()
         self._hold_books()
 
@@ -219,10 +223,12 @@ class SetSource:
         )
         begin = 0
         for group in groups:
-            if self.recorder.is_due(group[4]):
+            if self.recorder.is_due(group[4]) or group[4] < self._newest_ns - STEP_BACK_NS:  # or the next roll may be hours away
                 self._add_deltas(polled, records, begin, group[0])
                 begin = group[0]
                 self._begin_part(group[4])
+                self._newest_ns = group[4]
+            self._newest_ns = max(self._newest_ns, group[4])
             self._take(polled, records, *group)
         self.groups += len(groups)
         self._add_deltas(polled, records, begin, len(records))

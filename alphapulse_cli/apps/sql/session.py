@@ -24,7 +24,7 @@ from alphapulse_cli.apps.sql import mistakes, views
 from alphapulse_cli.edges.columns.extras import require
 from alphapulse_cli.edges.columns.reading import parts
 from alphapulse_cli.edges.columns.schema import TABLES
-from alphapulse_cli.errors import UsageError
+from alphapulse_cli.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,7 +79,7 @@ class Session:
         self._worker = ThreadPoolExecutor(1, "duckdb")
         self._opened.callback(self._worker.shutdown)
         *scalars, candles = views.macros()
-        files = [path for of_table in found.values() for part in of_table for path in part.files]
+        self._files = files = [path for of_table in found.values() for part in of_table for path in part.files]
         allowed = dict.fromkeys(name for path in files for name in (views.pattern(path), str(path.absolute())))
         for statement in (
             "SET enable_progress_bar = false",
@@ -122,6 +122,9 @@ class Session:
                 pass
             return future.result()
         except self._error as problem:
+            gone = next((path for path in self._files if str(path.absolute()) in str(problem) and not path.exists()), None)
+            if gone is not None:  # DuckDB then takes its name for that of a folder, to which it has no access
+                raise StorageError(f"{gone}: no such file any more", "if --keep removed it meanwhile, ask again") from problem
             raise mistakes.told(problem, query) from problem
         except Exception:
             raise

@@ -7,7 +7,8 @@ ours, is refused with its name: leaving it out would be a loss that nobody is to
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,16 +104,25 @@ def parts(
     return [Part(*key, tuple(files)) for key, files in sorted(found.items())]
 
 
-def symbols_of(path: Path) -> set[str]:
-    """Symbols of a file's rows. StorageError for a damaged one."""
+@contextmanager
+def opened(path: Path) -> Iterator["pq.ParquetFile"]:
+    """Open a complete file for reading. Within it what cannot be read is a StorageError that names the file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            return {symbol for number in range(file.num_row_groups) for symbol in symbols_of_group(file, number)}
+            yield file
+    except FileNotFoundError:
+        raise StorageError(f"{path}: no such file any more", "if --keep removed it meanwhile, ask again") from None
     except (OSError, pa.ArrowException) as problem:
-        raise unreadable(path, problem) from None
+        raise _damaged(path, problem) from None
+
+
+def symbols_of(path: Path) -> set[str]:
+    """Symbols of a file's rows. StorageError for one that cannot be read."""
+    with opened(path) as file:
+        return {symbol for number in range(file.num_row_groups) for symbol in symbols_of_group(file, number)}
 
 
 def symbols_of_group(file: "pq.ParquetFile", number: int) -> set[str]:
@@ -124,7 +134,7 @@ def symbols_of_group(file: "pq.ParquetFile", number: int) -> set[str]:
     return set(file.read_row_group(number, columns=["symbol"]).column(0).to_pylist())
 
 
-def unreadable(path: Path, problem: Exception) -> StorageError:
+def _damaged(path: Path, problem: Exception) -> StorageError:
     """StorageError for a damaged file."""
     reason = str(problem).partition("\n")[0][:200]
     return StorageError(f"{path}: {reason}", "move the file away to read the others")
@@ -141,7 +151,7 @@ def _footer(path: Path) -> tuple["pa.Schema", dict[bytes, bytes]]:
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as problem:
-        raise unreadable(path, problem) from None
+        raise _damaged(path, problem) from None
 
 
 def _checked(path: Path, table: str, metadata: dict[bytes, bytes]) -> str:

@@ -8,7 +8,7 @@ from support.traded import MS, Told, write_traded
 
 import alphapulse_cli as ap
 from alphapulse_cli.apps.bench.frames import STARTED_NS
-from alphapulse_cli.errors import NoSegment, UsageError
+from alphapulse_cli.errors import NoSegment, StorageError, UsageError
 from alphapulse_cli.market.candles import WIDTHS
 
 S = 1_000_000_000
@@ -267,3 +267,14 @@ def test_the_exchanges_clock_may_be_behind_the_first_record(tmp_path):
     datasets.write(tmp_path, "trades", [datasets.trade(0, 1, 1, exchange_ns=datasets.NOON_NS - 5 * MS)])
     (one,) = ap.candles(tmp_path)
     assert (one.begin_ns, one.count, one.late) == (datasets.NOON_NS, 0, 1)
+
+
+def test_a_file_that_keep_removed_meanwhile_is_told(tmp_path):
+    paths = [
+        path for part in range(2) for path in datasets.write(tmp_path, "trades", [datasets.trade(16 * part, 100, 1)], part=part)
+    ]
+    candles = ap.candles(tmp_path, width="1m")
+    paths[1].unlink()
+    with pytest.raises(StorageError, match="no such file any more") as refused:
+        list(candles)
+    assert refused.value.hint == "if --keep removed it meanwhile, ask again"

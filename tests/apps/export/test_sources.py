@@ -1,10 +1,11 @@
 """Events of captures and of datasets: the same stream from both, exact books, gaps with a snapshot behind each, and what was lost."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.captures import write_rows
-from support.datasets import row, write
+from support.datasets import row, trade, write
 from support.exports import SECOND, books_of, capture
 from support.small_captures import BTC, HEAD, MS, T0, done, frame, opened, said, shut
 
@@ -16,7 +17,7 @@ from alphapulse_cli.apps.export.stream import BookEvent, GapEvent, TradeEvent
 from alphapulse_cli.apps.verify.verify import chosen
 from alphapulse_cli.cli import app
 from alphapulse_cli.edges.capture.rows import Row
-from alphapulse_cli.errors import NoSegment
+from alphapulse_cli.errors import NoSegment, StorageError
 
 NS = 1_795_780_800_000_000_000
 
@@ -243,6 +244,20 @@ class TestHolesInADataset:
         write(tmp_path, "deltas", [change(16, 1, 10, 1)])
         with pytest.raises(NoSegment, match="not in the dataset"):
             DatasetEvents(tmp_path, **more)
+
+
+def test_a_file_that_keep_removed_or_the_disk_damaged_meanwhile_is_told(tmp_path):
+    paths = write(tmp_path, "trades", [trade(16 * number, 100, 1) for number in range(50)])
+    for spoil, message in (
+        (lambda path: path.write_bytes(path.read_bytes()[:4] + bytes(40)), "parquet"),
+        (Path.unlink, "no such file any more"),
+    ):
+        with DatasetEvents(tmp_path, (), (), (None, None)) as events:
+            spoil(paths[0])
+            with pytest.raises(StorageError, match=f"(?i)kraken.*{message}"):
+                list(events)
+        if paths[0].exists():
+            write(tmp_path, "trades", [trade(16 * number, 100, 1) for number in range(50)])
 
 
 def test_books_are_whole(place):

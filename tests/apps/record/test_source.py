@@ -306,7 +306,8 @@ class Killed(BaseException):
 
 def killed_within_a_flush(directory, dataset, monkeypatch, tables):
     """Record, end within the second flush behind so many tables, as if killed, and make files of what is left."""
-    writes, whole = [], Stream.write
+    writes: list[str] = []
+    whole = Stream.write
 
     def write(stream, batch):
         if len(writes) == tables:
@@ -383,3 +384,43 @@ class TestDays:
         for table in ("deltas", "bbo", "status", "snapshots"):
             for path in (dataset / table).rglob("*.parquet"):
                 assert path.parent.name == ("day=20250220" if path.stem.endswith("-1") else "day=20250219"), path
+
+    @pytest.mark.parametrize("step_ns", [-2 * 3_600_000_000_000, -30 * DAY_NS])
+    def test_a_clock_that_is_set_back_begins_a_part_and_those_behind_it_have_their_time(self, directory, dataset, step_ns):
+        with Writer(directory, SYMBOLS, replay=True) as writer:
+            for symbol in SYMBOLS:
+                writer.snapshot(ladder(40), symbol)
+            writer.beat()
+            with Recording(directory, dataset, roll=Rotation(10.0, 0)) as recording:
+                for step in range(60):
+                    writer.now_ns += 1_000_000_000 if step != 25 else step_ns
+                    writer.update([(900_000 - step, 1, False)])
+                    writer.check()
+                    writer.beat()
+                    recording.poll()
+        found = rebuild(dataset)
+        assert (found.checks, found.wrong, found.breaks) == (60, [], 0)
+        spans = {}
+        for path in sorted((dataset / "deltas").rglob("*.parquet")):
+            part = int(path.stem.rpartition("-")[2])
+            times = [one["timestamp_ns"] for table in ("deltas", "snapshots") for one in rows_of(dataset, table, part)]
+            spans[part] = max(times) - min(times)
+            assert rebuild(dataset, part).wrong == []
+        assert len(spans) >= 7
+        assert max(spans.values()) < 10_000_000_000
+
+    def test_records_that_lag_behind_the_clock_begin_no_part(self, directory, dataset):
+        """Of a collector that is busy, or was stopped: it was idle at a border, and what then comes was received before."""
+        with Writer(directory, SYMBOLS, replay=True) as writer:
+            writer.snapshot(ladder(40))
+            writer.beat()
+            with Recording(directory, dataset, roll=Rotation(10.0, 0)) as recording:
+                before_ns = writer.now_ns
+                for step in range(8):
+                    writer.now_ns = before_ns + 11_000_000_000 + step
+                    writer.beat()
+                    recording.poll()
+                    writer.now_ns = before_ns + step
+                    writer.update([(900_000 - step, 1, False)])
+                    recording.poll()
+        assert len({path.stem.rpartition("-")[2] for path in (dataset / "status").rglob("*.parquet")}) == 2
