@@ -61,8 +61,12 @@ def _end_quietly(number: int, _frame: FrameType | None) -> None:
     raise Ended(number)
 
 
+_is_sending_again = False  # while it is, an exception of a signal would be lost within the hook
+
+
 def _send_again(swallowed: "sys.UnraisableHookArgs") -> None:
     """Hook for exceptions that Python swallows: a signal that came inside a destructor is sent again, as its exception was lost."""
+    global _is_sending_again  # noqa: PLW0603 - a hook has no object of its own
     error = swallowed.exc_value
     number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else error.number if isinstance(error, Ended) else None
     if number is None:
@@ -70,7 +74,19 @@ def _send_again(swallowed: "sys.UnraisableHookArgs") -> None:
         return
     import threading
 
-    threading.Timer(AGAIN_S, os.kill, (os.getpid(), number)).start()
+    _is_sending_again = True
+    try:
+        threading.Thread(target=_kill_after_the_hook, args=(number,), daemon=True).start()
+    finally:
+        _is_sending_again = False  # the last that it does: Python looks for signals at calls and in loops
+
+
+def _kill_after_the_hook(number: int) -> None:
+    """Send this process a signal once the hook is over, in a thread of its own: on a busy machine the hook may take longer than AGAIN_S."""
+    time.sleep(AGAIN_S)
+    while _is_sending_again:
+        time.sleep(AGAIN_S)
+    os.kill(os.getpid(), number)
 
 
 @contextlib.contextmanager

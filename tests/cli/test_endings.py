@@ -283,7 +283,7 @@ def test_too_few_descriptors_are_told_in_a_line_and_nothing_else(alphapulse, mos
 
 
 SWALLOWING = """
-import os, sys
+import os, sys, threading, time
 from alphapulse_cli.edges import process
 
 class Swallows:
@@ -293,6 +293,11 @@ class Swallows:
 
 if {mutant}:
     process._send_again = sys.__unraisablehook__
+if {lingers}:  # as on a busy machine: the hook is still at work when the signal would come again
+    start = threading.Thread.start
+    threading.Thread.start = lambda thread: (start(thread), time.sleep(0.2))
+if {hurries}:
+    process._kill_after_the_hook = lambda number: os.kill(os.getpid(), number)
 try:
     with process.signals():
         Swallows()
@@ -306,8 +311,8 @@ except KeyboardInterrupt:
 class TestASignalInsideADestructor:
     """Segments that are let go of have one, and a reader lets go of some twice a second."""
 
-    def ends(self, number, limit_s, *, mutant=False):
-        program = SWALLOWING.format(number=int(number), mutant=mutant)
+    def ends(self, number, limit_s, *, mutant=False, lingers=False, hurries=False):
+        program = SWALLOWING.format(number=int(number), mutant=mutant, lingers=lingers, hurries=hurries)
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -323,6 +328,13 @@ class TestASignalInsideADestructor:
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGQUIT, 130)])
     def test_a_signal_inside_a_destructor_is_not_lost(self, number, code):
         assert self.ends(number, 30) == code
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_inside_a_destructor_is_not_lost_in_the_hook_either(self, number):
+        assert self.ends(number, 30, lingers=True) == (130 if number == signal.SIGINT else 0)
+
+    def test_sent_again_while_the_hook_is_at_work_it_is_lost(self):
+        assert self.ends(signal.SIGTERM, 1, lingers=True, hurries=True) is None
 
     def test_a_signal_inside_a_destructor_is_lost_without_the_hook(self):
         assert self.ends(signal.SIGTERM, 1, mutant=True) is None
