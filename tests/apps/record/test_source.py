@@ -5,6 +5,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
+from support.campaigns import size
 from support.reader_sets import PAST_NS, Writer, ladder, random_rows
 from support.rebuilt_books import rebuild, rows_of
 
@@ -262,7 +263,8 @@ def record_a_lot(directory, dataset, seed, *, rolls):
 
 
 class TestTheBooksFromTheFilesAlone:
-    @pytest.mark.parametrize("seed", range(5))
+    @pytest.mark.campaign
+    @pytest.mark.parametrize("seed", range(size(2, 20)))
     def test_they_are_the_writers_at_every_check(self, directory, dataset, seed):
         books, checks = record_a_lot(directory, dataset, seed, rolls=True)
         found = rebuild(dataset)
