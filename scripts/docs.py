@@ -661,6 +661,7 @@ def scorecards() -> Iterator[str]:
 
 def rest() -> Iterator[str]:
     try:
+        from alphapulse_cli.apps.serve import over_http
         from alphapulse_cli.apps.serve.rest import openapi_document
     except ModuleNotFoundError as absent:  # an extra: the page stays as it is where it is not installed
         print(f"docs/reference/rest.md was not looked at: {absent}; pip install 'alphapulse[serve]'", file=sys.stderr)
@@ -692,6 +693,11 @@ def rest() -> Iterator[str]:
                     else f"{kind}: {operation['responses']['200']['description']}"
                 )
                 yield f"Answer: {answer}." + (f" Other statuses: {errors}." if errors else "")
+    yield "## Stream"
+    yield (
+        f"`ws://…{over_http.PATH}` is the [WebSocket](websocket.md) side on the REST port: the same clients, messages, encodings and limits. With"
+        f" `?exchange=kraken&symbol=BTC-USD` a client is subscribed to those deltas at once."
+    )
     yield "## Answers"
     for name, schema in schemas.items():
         yield f"### {name}"

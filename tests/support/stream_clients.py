@@ -109,10 +109,15 @@ class StreamClient:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def open(cls, port, encoding="", headers=None, **options):
+    async def open(cls, port, encoding="", headers=None, path="/", **options):
         protocols = [Subprotocol(f"alphapulse.{encoding}.v1")] if encoding else None
         websocket = await connect(
-            f"ws://127.0.0.1:{port}/", subprotocols=protocols, additional_headers=headers, compression=None, proxy=None, **options
+            f"ws://127.0.0.1:{port}{path}",
+            subprotocols=protocols,
+            additional_headers=headers,
+            compression=None,
+            proxy=None,
+            **options,
         )
         return cls(websocket, encoding or "json")
 

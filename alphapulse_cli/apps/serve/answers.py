@@ -26,9 +26,9 @@ class Stopped(AlphapulseError):
 def answer(request: Request, model: models.Answer | Sequence[models.Answer], cache: str = LIVE) -> Response:
     """JSON of an answer, or 304 where the client has it already."""
     if isinstance(model, models.Answer):
-        body = model.model_dump_json().encode()
+        body = model.model_dump_json(by_alias=True).encode()
     else:
-        body = b"[" + b",".join(one.model_dump_json().encode() for one in model) + b"]"
+        body = b"[" + b",".join(one.model_dump_json(by_alias=True).encode() for one in model) + b"]"
     if cache == VOLATILE:
         return Response(body, media_type=JSON, headers={"cache-control": VOLATILE})
     return tagged(request, body, blake2b(body, digest_size=12).hexdigest(), cache)

@@ -41,7 +41,7 @@ class Door:
             return
         problem = self._problem(scope)
         if problem is not None:
-            await _refuse(scope, receive, send, *problem)
+            await refuse(scope, receive, send, *problem)
             return
         if scope["type"] == "websocket":
             await self._inside(scope, receive, send)
@@ -49,8 +49,8 @@ class Door:
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server leaves out the body
         varies = [b"Authorization"] if self._token else []
-        if self._origins and not any(name == b"origin" for name, _ in scope["headers"]):
-            varies.append(b"Origin")  # a proxy must not give this answer, which allows no origin, to a page
+        if self._origins:
+            varies.append(b"Origin")  # a proxy must not give an answer that allows no origin to a page
         await self._inside(scope, receive, _marked(send, b", ".join(varies)))
 
     def _problem(self, scope: Scope) -> tuple[int, str, str, str] | None:
@@ -69,8 +69,10 @@ class Door:
                 )
         headers = dict(scope["headers"])
         if scope["type"] == "websocket" and not self._is_own(headers):
-            return 403, "origin", "pages of this origin may not connect", "alphapulse serve --allow-origin ORIGIN"
-        if self._token and not _is_open(scope["path"]) and not self._is_known(headers):
+            return 403, "origin", "pages of this origin may not connect", "alphapulse serve --origin ORIGIN"
+        # a page cannot add a header to the handshake of a WebSocket: there a client may send `auth` instead
+        is_later = scope["type"] == "websocket" and b"authorization" not in headers
+        if self._token and not is_later and not _is_open(scope["path"]) and not self._is_known(headers):
             return 401, "unauthorized", "a token is needed", "Authorization: Bearer TOKEN"
         return None
 
@@ -109,7 +111,8 @@ def _is_open(path: str) -> bool:
     return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, code: str, message: str, hint: str) -> None:
+async def refuse(scope: Scope, receive: Receive, send: Send, status: int, code: str, message: str, hint: str) -> None:
+    """Answer a request, or the handshake of a WebSocket, with an error."""
     body = orjson.dumps({"error": {"code": code, "message": message, "hint": hint}})
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
     if status == 401:

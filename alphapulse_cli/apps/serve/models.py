@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from alphapulse_cli.readers.feeds import MEANINGS
+
 Decimal = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$", description="exact decimal text")]
 Level = tuple[Decimal, Decimal]
 
@@ -263,6 +265,72 @@ class OpportunitiesAnswer(Answer):
     watching: bool = Field(description="an `arb watch` runs on this directory now; without one nothing new can be seen")
     watchers: int
     opportunities: list[OpportunityRow]
+
+
+def _meaning(name: str, **more: Any) -> Any:
+    """Field of a scorecard, with its meaning."""
+    return Field(description=MEANINGS[name], **more)
+
+
+class Healings(Answer):
+    """Durations of healings in ms."""
+
+    p50: int | None
+    p99: int | None
+
+
+class Delays(Answer):
+    """Feed delays in us."""
+
+    count: int | None
+    below_zero: int | None
+    p50: int | None
+    p99: int | None
+    p99_9: int | None = Field(alias="p99.9")
+
+
+class FeedRow(Answer):
+    """Scorecard of an exchange's set, of one of its connections, or of one symbol, over one window."""
+
+    version: int = _meaning("version")
+    set: str = _meaning("set")
+    exchange: str = _meaning("exchange")
+    kind: str = _meaning("kind")
+    symbol: str = _meaning("symbol")
+    connection: int | None = _meaning("connection")
+    window: str = _meaning("window")
+    from_ns: int = _meaning("from_ns")
+    to_ns: int = _meaning("to_ns")
+    live: bool = _meaning("live")
+    books: int = _meaning("books")
+    books_live: int = _meaning("books_live")
+    state: str | None = _meaning("state")
+    trading_status: str | None = _meaning("trading_status")
+    ran_ns: int = _meaning("ran_ns")
+    observed_ns: int = _meaning("observed_ns")
+    valid_ns: int = _meaning("valid_ns")
+    breaks: int = _meaning("breaks")
+    gaps: int = _meaning("gaps")
+    resyncs: int = _meaning("resyncs")
+    healings: int = _meaning("healings")
+    healing_ms: Healings = _meaning("healing_ms")
+    checksums_ok: int = _meaning("checksums_ok")
+    checksums_bad: int = _meaning("checksums_bad")
+    feed_delay_us: Delays = _meaning("feed_delay_us")
+    messages: int = _meaning("messages")
+    messages_per_s: float | None = _meaning("messages_per_s")
+    bytes: int | None = _meaning("bytes")
+    bytes_per_s: float | None = _meaning("bytes_per_s")
+    reconnects: int | None = _meaning("reconnects")
+    open_ns: int | None = _meaning("open_ns")
+    connected_ns: int | None = _meaning("connected_ns")
+    halts: int = _meaning("halts")
+    restricted_ns: int = _meaning("restricted_ns")
+    from_: str = _meaning("from", alias="from")
+    to: str = _meaning("to")
+    valid_percent: float | None = _meaning("valid_percent")
+    open_percent: float | None = _meaning("open_percent")
+    checksums_percent: float | None = _meaning("checksums_percent")
 
 
 class SetHealth(Answer):

@@ -20,7 +20,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from alphapulse_cli import __version__
-from alphapulse_cli.apps.serve import markets, scraping, server, statistics
+from alphapulse_cli.apps.serve import markets, over_http, scraping, server, statistics
 from alphapulse_cli.apps.serve.answers import problem, status_of
 from alphapulse_cli.apps.serve.door import OPEN_PATHS, STATIC, Application, Door
 from alphapulse_cli.apps.serve.facts import Facts
@@ -83,7 +83,7 @@ def openapi_document() -> dict[str, Any]:
 
 def add_endpoints(app: FastAPI, facts: Facts) -> None:
     """Add all endpoints."""
-    for part in (markets, statistics, server, scraping):
+    for part in (markets, statistics, server, scraping, over_http):
         part.add(app, facts)
     _tell_of_token(app)
 

@@ -25,6 +25,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
 
 STOP_WITHIN_S = 5.0
+MESSAGE_BYTES = 16 << 10  # of a WebSocket client of the REST port, as of the other
 MODULES = ("fastapi", "uvicorn", "msgpack", "prometheus_client", "fastapi_offline")
 
 MakeApp = Callable[[ServeState], Any]  # an ASGI application
@@ -131,6 +132,8 @@ def _uvicorn(app: Any) -> Any:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=int(STOP_WITHIN_S),
-            ws_max_size=64 << 10,
+            ws="websockets-sansio",
+            ws_max_size=MESSAGE_BYTES,
+            ws_per_message_deflate=False,
         )
     )

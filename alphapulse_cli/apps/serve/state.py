@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from alphapulse_cli.apps.serve.source import Source
 from alphapulse_cli.readers.selection import Wanted
@@ -68,6 +69,16 @@ class Scraped(Protocol):
         """Text of one scrape."""
 
 
+class ClientServer(Protocol):
+    """Server of WebSocket clients, whichever port they came by."""
+
+    def refusal(self, address: str, headers: Any) -> tuple[int, str, str] | None:
+        """Status, code and words for a client that may not connect; None for one that may."""
+
+    async def serve_client(self, websocket: Any) -> None:
+        """Serve one client to its end."""
+
+
 @dataclass(slots=True)
 class ServeState:
     """All that the parts of the server share."""
@@ -84,6 +95,8 @@ class ServeState:
     http_port: int = 0
     is_stopping: bool = False
     metrics: Scraped | None = None  # made with the REST side
+    streams: ClientServer | None = None  # the WebSocket side, once it was made
+    store: Path | None = None  # file of the opportunities that `arb watch` keeps; None for the user's own
 
     @property
     def is_ready(self) -> bool:

@@ -2,20 +2,23 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 
 from alphapulse_cli.apps.serve import models
 from alphapulse_cli.apps.serve.answers import UNCHANGED, VOLATILE, answer, errors
 from alphapulse_cli.apps.serve.facts import Facts
-from alphapulse_cli.apps.serve.markets import API, AT_ONCE_BOOKS, MOST_ASKED, Exchange, Symbol
+from alphapulse_cli.apps.serve.markets import API, AT_ONCE_BOOKS, MOST_ASKED, Exchange, OfExchange, OfSymbol, Symbol
 from alphapulse_cli.apps.serve.recent import BASELINE
+from alphapulse_cli.edges import background
+from alphapulse_cli.readers.feeds import START, WINDOWS_NS, cards
 
 if TYPE_CHECKING:
     from alphapulse_cli.apps.serve.state import ServeState
 
 OPPORTUNITIES = 100
+WINDOWS: dict[str, Any] = {"enum": list(WINDOWS_NS)}
 
 
 def add(app: FastAPI, facts: Facts) -> None:
@@ -70,7 +73,28 @@ def add(app: FastAPI, facts: Facts) -> None:
         limit: Annotated[int, Query(ge=1, le=MOST_ASKED, description="most opportunities")] = OPPORTUNITIES,
     ) -> Response:
         """Arbitrage opportunities that `alphapulse arb watch` saw here; `watching` says whether one runs."""
-        return answer(request, await asyncio.to_thread(_opportunities, facts.state, limit))
+        return answer(request, await background.call(lambda: _opportunities(facts.state, limit)))
+
+    @app.get(f"{API}/feeds", tags=["statistics"], response_model=list[models.FeedRow], responses=errors(401, 404, 422, 503))
+    async def feeds(
+        request: Request,
+        exchange: OfExchange = "",
+        symbol: OfSymbol = "",
+        window: Annotated[
+            str, Query(description="since the start, the last hour, the last day", json_schema_extra=WINDOWS)
+        ] = START,
+    ) -> Response:
+        """Scorecards of all feeds, or of one exchange or symbol: how good each was, by set, connection and symbol."""
+        wanted = {(one.set_name, one.symbol) for one in images.markets(exchange, symbol)} if exchange or symbol else set()
+        sets = {name for name, _ in wanted} if wanted else set(images.sets())
+        state = facts.state
+        found = await background.call(lambda: cards(state.directory, state.wanted, window))
+        rows = [
+            models.FeedRow.model_validate(one.to_dict())
+            for one in found
+            if one.set in sets and (not symbol or (one.set, one.symbol) in wanted)
+        ]
+        return answer(request, rows, VOLATILE)
 
 
 def _sum(found: Sequence[models.DeltaStats], name: str) -> int | None:
@@ -85,7 +109,7 @@ def _opportunities(state: "ServeState", limit: int) -> models.OpportunitiesAnswe
     from alphapulse_cli.edges.opportunities.watch_counters import read_tallies
 
     watchers = len(read_tallies(state.directory))
-    path = default_path()
+    path = state.store or default_path()
     rows = []
     if path is not None and path.exists():
         with OpportunityStore(path, create=False) as store:

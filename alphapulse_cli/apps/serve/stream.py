@@ -462,6 +462,7 @@ class StreamServer:
 
     def __init__(self, state: ServeState, opportunities: Opportunities | None = None) -> None:
         self.streams = Streams(state, opportunities)
+        state.streams = self
         self._state, self._plan, self._counts = state, state.plan, state.clients
         self._opportunities = opportunities
         self._of_address: Counter[str] = Counter()
@@ -529,7 +530,7 @@ class StreamServer:
 
     def _respond(self, connection: ServerConnection, request: Request) -> Response | None:
         """Refuse a handshake, or return None to accept it."""
-        parts, limits = urlsplit(request.path), self._plan.limits
+        parts = urlsplit(request.path)
         if parts.path not in PATHS:
             return _refusal(404, f"WebSocket clients connect to {PATHS[0]} or {PATHS[1]}")
         if "token" in parts.query:
@@ -538,26 +539,36 @@ class StreamServer:
         if origin is not None and not _is_allowed(origin, request.headers.get("Host", ""), self._plan.origins):
             self._counts.refused["origin"] += 1
             return _refusal(403, "pages of this origin may not connect: --origin allows it")
-        given = bearer(request.headers.get("Authorization"))
+        refusal = self.refusal(_address(connection), request.headers)
+        return None if refusal is None else _refusal(refusal[0], refusal[2])
+
+    def refusal(self, address: str, headers: Headers) -> tuple[int, str, str] | None:
+        """Status, code and words for a client that may not connect: a wrong token, or too many clients; None for one that may."""
+        limits = self._plan.limits
+        given = bearer(headers.get("Authorization"))
         if self._plan.token and given is not None and not is_token(given, self._plan.token):
             self._counts.refused["unauthorized"] += 1
-            return _refusal(401, "the token is wrong")
+            return 401, "unauthorized", "the token is wrong"
         if len(self.streams.clients) >= limits.clients:
             self._counts.refused["full"] += 1
-            return _refusal(503, "the server has as many clients as it may have")
-        if self._of_address[_address(connection)] >= limits.clients_per_address:
+            return 503, "full", "the server has as many clients as it may have"
+        if self._of_address[address] >= limits.clients_per_address:
             self._counts.refused["address"] += 1
-            return _refusal(429, "this address has as many clients as it may have")
+            return 429, "address", "this address has as many clients as it may have"
         return None
 
     async def _serve(self, websocket: ServerConnection) -> None:
+        with suppress(OSError):
+            websocket.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        await self.serve_client(websocket)
+
+    async def serve_client(self, websocket: ServerConnection) -> None:
+        """Serve one client to its end."""
         plan, counts, address = self._plan, self._counts, _address(websocket)
         encoding = next((one for one in Encoding if one.subprotocol == websocket.subprotocol), Encoding.JSON)
         client = Client(websocket, encoding, plan.limits, counts)
         given = bearer(websocket.request.headers.get("Authorization") if websocket.request else None)
         client.is_authorized = not plan.token or (given is not None and is_token(given, plan.token))
-        with suppress(OSError):
-            websocket.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         counts.accepted += 1
         counts.connected += 1
         self._of_address[address] += 1

@@ -16,12 +16,14 @@ from alphapulse_cli.edges.opportunities import store
 from alphapulse_cli.edges.opportunities.store import OpportunityStore
 from alphapulse_cli.edges.opportunities.watch_counters import Tally
 from alphapulse_cli.market.trading_status import TradingStatus
+from alphapulse_cli.readers.feeds import MEANINGS, cards
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import segment_name
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.layout import SegmentKind
+from alphapulse_cli.shm.scores import RowKind, Score, ScoresWriter
 from alphapulse_cli.shm.segment import Segment
 
 BOOK = "/api/v1/book/kraken/BTC-USD"
@@ -388,6 +390,43 @@ class TestDeltaStats:
             assert row[name] == sum(one[name] for one in row["by_book"]), name
         assert (row["books"], row["missed"]) == (2, 0)
         assert row["by_book"][0] == served.row(STATS)
+
+
+class TestFeeds:
+    @pytest.fixture
+    def scored(self, directory, served):
+        """Scores of a collector that ran for a minute: a gap, healed in 40 ms."""
+        now_ns = clock.monotonic_ns()
+        file = ScoresWriter(directory, "kraken", "kraken", 1, now_ns - 60 * SECOND_NS)
+        for row in (file.set_row, file.row(RowKind.SYMBOL, "BTC-USD", now_ns - 60 * SECOND_NS)):
+            row.add(Score.OBSERVED_NS, 60 * SECOND_NS)
+            row.add(Score.VALID_NS, 59 * SECOND_NS)
+            row.add(Score.GAPS)
+            row.healed(40_000_000)
+            row.seen(now_ns)
+        file.updated(now_ns)
+        return served
+
+    @pytest.mark.parametrize("window", ["start", "hour", "day"])
+    def test_they_are_the_cards_of_the_python_api(self, directory, scored, window):
+        rows = scored.row(f"/api/v1/feeds?window={window}")
+        truth = [one.to_dict() for one in cards(directory, Wanted(), window)]
+        moves = {"to_ns", "to", "from_ns", "from", "ran_ns", "live"}  # with the clock
+        assert [{name: row[name] for name in row if name not in moves} for row in rows] == [
+            {name: one[name] for name in one if name not in moves} for one in truth
+        ]
+        (book,) = [row for row in rows if row["symbol"] == "BTC-USD"]
+        assert (book["gaps"], book["healing_ms"]["p50"], book["valid_percent"]) == (1, 40, 98.3333)
+        assert list(book) == list(MEANINGS)
+
+    def test_those_of_a_symbol_or_exchange(self, scored):
+        assert {row["symbol"] for row in scored.row("/api/v1/feeds?symbol=btcusd")} == {"BTC-USD"}
+        assert {row["symbol"] for row in scored.row("/api/v1/feeds?exchange=kraken")} == {"", "BTC-USD"}
+        assert scored.error("/api/v1/feeds?exchange=krakn")[0] == 404
+        assert scored.error("/api/v1/feeds?window=year")[2] == "unknown window: 'year'"
+
+    def test_without_scores_there_is_no_card(self, served):
+        assert served.row("/api/v1/feeds") == []
 
 
 class TestArbitrage:
