@@ -78,7 +78,7 @@ class Session:
         self._opened.callback(self._connection.close)
         self._worker = ThreadPoolExecutor(1, "duckdb")
         self._opened.callback(self._worker.shutdown)
-        *scalars, candles = views.macros()
+        *scalars, candles = views.macros(views.watches(part for of_table in found.values() for part in of_table))
         self._files = files = [path for of_table in found.values() for part in of_table for path in part.files]
         allowed = dict.fromkeys(name for path in files for name in (views.pattern(path), str(path.absolute())))
         for statement in (

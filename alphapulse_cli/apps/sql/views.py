@@ -1,7 +1,7 @@
 """Views and macros of a dataset as SQL text for DuckDB.
 
     views       deltas, trades, bbo, status, snapshots       the columns of the files, with exchange, day, set_name and exact sizes
-    macros      candles('1m')                                a table of bars, by the rules B1 to B3 and B8 of market/candles.py
+    macros      candles('1m')                                a table of bars, by the rules B1 to B4 and B8 of market/candles.py
                 rfc3339(timestamp_ns), ns('…Z')              a time as exact text, and back: DuckDB's own date functions round nanoseconds
                 decimal_text(units, decimals)                a number in ticks, lots, or products of them, as exact text
 
@@ -9,9 +9,10 @@ Each view is a UNION ALL of parts with the same exchange, day, set and columns. 
 of the reader, so that a condition on it leaves the other files unread.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from alphapulse_cli.edges.columns.places import first_ns_of
 from alphapulse_cli.edges.columns.reading import Part
 from alphapulse_cli.edges.columns.schema import DECIMAL_SCALE, TABLES
 from alphapulse_cli.market.candles import VWAP_DIGITS, WIDTHS
@@ -48,8 +49,17 @@ def view(table: str, parts: Sequence[Part]) -> str:
     return f"CREATE VIEW {table} AS\n" + "\nUNION ALL\n".join(selects)
 
 
-def macros() -> Iterator[str]:
-    """CREATE MACRO of each macro; those of tables need the views."""
+def watches(parts: Iterable[Part]) -> dict[tuple[str, str], int]:
+    """Begin of the watch of each (exchange, set): the time of the first row of its files."""
+    begins: dict[tuple[str, str], int] = {}
+    for part in parts:
+        key, first_ns = (part.exchange, part.set_name), min(map(first_ns_of, part.files))
+        begins[key] = min(begins.get(key, first_ns), first_ns)
+    return begins
+
+
+def macros(watched: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """CREATE MACRO of each macro; those of tables need the views. `watched` has the begin of the watch of each (exchange, set)."""
     units = ", ".join("1" if not places else f"0.{'0' * (places - 1)}1" for places in range(DECIMAL_SCALE + 1))
     yield f"CREATE MACRO _unit(decimals) AS ([{units}]::DECIMAL(19,{DECIMAL_SCALE})[])[decimals + 1]"
     yield "CREATE MACRO _exact(number, decimals) AS number::DECIMAL(19,0) * _unit(decimals)"
@@ -66,7 +76,7 @@ def macros() -> Iterator[str]:
         "CREATE MACRO decimal_text(units, decimals) AS CASE WHEN units < 0 THEN '-' ELSE '' END || CASE decimals WHEN 0"
         " THEN abs(units)::VARCHAR ELSE left(_digits(units, decimals), -decimals) || '.' || right(_digits(units, decimals), decimals) END"
     )
-    yield _candles()
+    yield _candles(watched)
 
 
 def literal(text: str) -> str:
@@ -115,16 +125,30 @@ def _ns() -> str:
     )
 
 
-def _candles() -> str:
+def _candles(watched: Mapping[tuple[str, str], int]) -> str:
     lengths = " ".join(f"WHEN '{width}' THEN {span.seconds * SECOND}" for width, span in WIDTHS.items())
     shifts = " ".join(f"WHEN '{width}' THEN {span.offset_s * SECOND}" for width, span in WIDTHS.items())
     known = ", ".join(WIDTHS)
+    begins = ", ".join(f"({literal(exchange)}, {literal(name)}, {first_ns})" for (exchange, name), first_ns in watched.items())
     return f"""CREATE MACRO candles(width) AS TABLE
 WITH spans AS (
     SELECT CASE width {lengths} ELSE error('no such width of candles; widths are {known}')::BIGINT END AS length_ns,
         CASE width {shifts} END AS shift_ns
+), watched(exchange, set_name, watched_ns) AS (
+    VALUES {begins or "('', '', 0)"}
+), told AS (
+    SELECT trades.* FROM trades JOIN watched USING (exchange, set_name) WHERE history AND exchange_ns >= watched_ns
+), seen AS (
+    SELECT exchange, set_name, symbol, trade_id, min({{'epoch': epoch, 'sequence': sequence}}) AS first_seen FROM (
+        FROM told UNION ALL SELECT * FROM trades WHERE NOT history AND trade_id IN (SELECT trade_id FROM told)
+    ) GROUP BY exchange, set_name, symbol, trade_id
 ), timed AS (
-    SELECT *, coalesce(exchange_ns, timestamp_ns) AS time_ns FROM trades WHERE NOT history
+    SELECT *, coalesce(exchange_ns, timestamp_ns) AS time_ns FROM (
+        SELECT * FROM trades WHERE NOT history
+        UNION ALL
+        SELECT told.* FROM told JOIN seen USING (exchange, set_name, symbol, trade_id)
+        WHERE {{'epoch': epoch, 'sequence': sequence}} = first_seen
+    )
 ), placed AS (
     SELECT *, (time_ns - shift_ns) // length_ns * length_ns + shift_ns AS bar_ns FROM timed, spans
 ), grids AS (  -- of one number of decimals each: almost always one a bar

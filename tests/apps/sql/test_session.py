@@ -13,11 +13,13 @@ import duckdb
 import pytest
 from support.datasets import DAY_NS, NOON_NS, row, trade, write
 
+import alphapulse_cli as ap
 from alphapulse_cli.apps.sql import session, views
 from alphapulse_cli.apps.sql.session import Session
+from alphapulse_cli.edges.columns.places import first_ns_of
 from alphapulse_cli.edges.columns.schema import TABLES
 from alphapulse_cli.errors import AlphapulseError, NoSegment, UsageError
-from alphapulse_cli.market.candles import WIDTHS, CandleMaker, CandleTrade
+from alphapulse_cli.market.candles import WIDTHS
 from alphapulse_cli.readers.moments import moment, parse
 
 BIG = 2**62 - 1
@@ -360,15 +362,17 @@ class TestCandles:
     """`candles(width)` against bars made of Python integers, by the same rules; and variants of it that the comparison must catch."""
 
     SEED = 20
+    HALF = 200  # of the trades
 
     def trades(self):
         """Trades of two symbols around a Monday: ties, exchange times and none, a finer grid, history, unknown takers."""
         chance = random.Random(self.SEED)
         monday_ns = parse("2026-11-30T00:00:00Z")
         made = []
-        for number in range(400):
+        received = [chance.randrange(-8, 8) * 15_000_000_000 + chance.choice((0, 0, -1, 1, 7_000_000_123)) for _ in range(400)]
+        for number, offset_ns in enumerate(sorted(received)):
             fine = chance.random() < 0.2
-            received_ns = monday_ns + chance.randrange(-8, 8) * 15_000_000_000 + chance.choice((0, 0, -1, 1, 7_000_000_123))
+            received_ns = monday_ns + offset_ns
             made.append(
                 trade(
                     16 * (number + 1),
@@ -378,7 +382,8 @@ class TestCandles:
                     exchange_ns=chance.choice((None, received_ns - 20_000_000_000, received_ns)),
                     symbol=chance.choice(("BTC-USD", "INF")),
                     side=chance.choice(("buy", "sell", "unknown")),
-                    history=chance.random() < 0.05,
+                    history=chance.random() < 0.2,
+                    trade_id=str(chance.randrange(max(0, number - 20), number + 1)),
                     price_decimals=3 if fine else 2,
                     size_decimals=9 if fine else 8,
                     epoch=1_795_000_000 + (number > 300),
@@ -386,13 +391,27 @@ class TestCandles:
             )
         return made
 
+    def put(self, folder, trades, **more):
+        """Write trades, and note the begin of the watch: the names of files have the time of their first row."""
+        paths = write(folder, "trades", trades, **more)
+        self.began_ns = min(map(first_ns_of, folder.rglob("*.parquet")))
+        return paths
+
+    def counted(self, trades):
+        """Trades that count, by rule B4: those of history once by their id, from the begin of the watch on."""
+        ids = set()
+        for one in sorted(trades, key=lambda one: (one["epoch"], one["sequence"])):
+            key = one["symbol"], one["trade_id"]
+            if not one["history"] or (one["exchange_ns"] is not None and one["exchange_ns"] >= self.began_ns and key not in ids):
+                ids.add(key)
+                yield one
+
     def expected(self, trades, width_s, shift_s=0):
         bars: dict[tuple[int, str], list[Any]] = {}
-        for one in trades:
-            if not one["history"]:
-                time_ns = one["timestamp_ns"] if one["exchange_ns"] is None else one["exchange_ns"]
-                begin_ns = (time_ns - shift_s * 10**9) // (width_s * 10**9) * width_s * 10**9 + shift_s * 10**9
-                bars.setdefault((begin_ns, one["symbol"]), []).append(((time_ns, one["epoch"], one["sequence"]), one))
+        for one in self.counted(trades):
+            time_ns = one["timestamp_ns"] if one["exchange_ns"] is None else one["exchange_ns"]
+            begin_ns = (time_ns - shift_s * 10**9) // (width_s * 10**9) * width_s * 10**9 + shift_s * 10**9
+            bars.setdefault((begin_ns, one["symbol"]), []).append(((time_ns, one["epoch"], one["sequence"]), one))
         return {key: self.bar(of_bar, width_s) for key, of_bar in bars.items()}
 
     def bar(self, of_bar, width_s):
@@ -443,9 +462,8 @@ class TestCandles:
     @pytest.fixture
     def bars(self, tmp_path):
         trades = self.trades()
-        half = len(trades) // 2  # two files: neither has all of a bar
-        write(tmp_path, "trades", trades[:half])
-        write(tmp_path, "trades", trades[half:], part=1)
+        self.put(tmp_path, trades[: self.HALF])  # two files: neither has all of a bar
+        self.put(tmp_path, trades[self.HALF :], part=1)
         with Session(tmp_path) as opened:
             yield opened, trades
 
@@ -459,35 +477,17 @@ class TestCandles:
         assert len(expected) > 1
 
     @pytest.mark.parametrize("width", ["10s", "1m", "1w"])
-    def test_the_command_candles_makes_the_same(self, bars, width):
+    def test_the_command_candles_makes_the_same(self, bars, tmp_path, width):
         opened, trades = bars
-        trades = [one for one in trades if not one["history"]]
-        made = {}
-        for symbol in ("BTC-USD", "INF"):
-            first_ns = min(one["exchange_ns"] or one["timestamp_ns"] for one in trades)
-            maker = CandleMaker(("kraken", "kraken", symbol), width, first_ns)
-            for one in trades:
-                if one["symbol"] == symbol:
-                    side = ("buy", "sell", "unknown").index(one["side"])
-                    maker.add(
-                        CandleTrade(
-                            *(
-                                one["timestamp_ns"],
-                                one["exchange_ns"] or 0,
-                                one["epoch"],
-                                one["sequence"],
-                                one["price_ticks"],
-                                one["size_lots"],
-                            ),
-                            *(one["price_decimals"], one["size_decimals"], side, one["trade_id"], False),
-                        )
-                    )
-            for candle in maker.finish(max(one["timestamp_ns"] for one in trades)):
-                if candle.count:
-                    made[candle.begin_ns, symbol] = candle
+        candles = list(ap.candles(tmp_path, width=width))
+        made = {(one.begin_ns, one.symbol): one for one in candles if one.count}
+        assert sum(one.history for one in made.values()) > 10
+        assert sum(one.count + one.late for one in candles) == len(list(self.counted(trades)))
         rows = {
             (one["begin_ns"], one["symbol"]): one for batch in opened.ask(f"FROM candles('{width}')").batches() for one in batch
         }
+        first_ns = min(one.begin_ns for one in candles)  # what was traded before is late for the command, and a bar here
+        rows = {key: one for key, one in rows.items() if key[0] >= first_ns}
         assert rows.keys() == made.keys()
         for key, candle in made.items():
             row = rows[key]
@@ -513,7 +513,11 @@ class TestCandles:
 
     MUTANTS = (
         ("coalesce(exchange_ns, timestamp_ns)", "timestamp_ns"),
-        ("WHERE NOT history", ""),
+        ("WHERE NOT history\n", "\n"),
+        ("exchange_ns >= watched_ns", "exchange_ns < watched_ns"),
+        ("WHERE history AND exchange_ns >= watched_ns", "WHERE history"),
+        ("= first_seen\n", "IS NOT NULL\n"),
+        ("        FROM told UNION ALL SELECT", "        SELECT"),
         ("WHEN '1w' THEN 345600000000000", "WHEN '1w' THEN 0"),
         (
             "arg_min(price, {'time_ns': time_ns, 'epoch': epoch, 'sequence': sequence})",
@@ -529,11 +533,16 @@ class TestCandles:
 
     @pytest.mark.parametrize(("text", "instead"), MUTANTS)
     def test_a_wrong_rule_is_caught(self, tmp_path, monkeypatch, text, instead):
-        trades = [*self.trades(), *self.exact_half()]
-        write(tmp_path, "trades", trades)
-        [*_, whole] = views.macros()
-        assert text in whole
-        monkeypatch.setattr(views, "_candles", lambda: whole.replace(text, instead))
+        trades = [*self.exact_half(), *self.trades()]
+        self.put(tmp_path, trades)
+        made = views._candles
+
+        def mutant(watched):
+            whole = made(watched)
+            assert text in whole
+            return whole.replace(text, instead)
+
+        monkeypatch.setattr(views, "_candles", mutant)
         with Session(tmp_path) as opened:
             assert (self.found(opened, "1w"), self.found(opened, "1m")) != (
                 self.expected(trades, 604_800, 4 * 86_400),
@@ -549,7 +558,7 @@ class TestCandles:
         ]
 
     def test_half_goes_to_even(self, tmp_path):
-        write(tmp_path, "trades", self.exact_half())
+        self.put(tmp_path, self.exact_half())
         with Session(tmp_path) as opened:
             assert self.found(opened, "1m") == self.expected(self.exact_half(), 60)
 
