@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -10,12 +10,13 @@ from alphapulse_cli.cli import options
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from alphapulse_cli.apps.collect.plan import CollectPlan
     from alphapulse_cli.edges.capture.keeping import CapturePlan
     from alphapulse_cli.edges.config.layers import Settings
 
+Read = TypeVar("Read")
 Channels = Annotated[
     list[str] | None,
     typer.Option(
@@ -139,13 +140,17 @@ def last_frames(text: str | None, settings: "Settings") -> str:
     from alphapulse_cli.edges.capture import keeping
 
     chosen: str = settings.choose("last_frames", text)
-    try:
-        keeping.last_frames(chosen)
-    except ValueError as error:
-        raise UsageError(
-            f"--last-frames: {error}", "write --last-frames 30s, --last-frames 30s,8MiB, or --last-frames off"
-        ) from None
+    read_bounds("--last-frames", keeping.last_frames, chosen, "30s", "30s,8MiB", "off")
     return chosen
+
+
+def read_bounds(flag: str, read: "Callable[[str], Read]", text: str, *examples: str) -> "Read":
+    """Bounds of an option, of time, size or room. UsageError with examples."""
+    try:
+        return read(text)
+    except ValueError as error:
+        *former, last = [f"{flag} {example}" for example in examples]
+        raise UsageError(f"{flag}: {error}", f"write {', '.join([*former, f'or {last}' if former else last])}") from None
 
 
 def capture_plan(
@@ -155,19 +160,12 @@ def capture_plan(
     from alphapulse_cli.edges.capture import keeping
 
     given = {"--rotate": rotate, "--keep": keep, "--least-free": least_free}
-    readers = {
-        "--rotate": (keeping.rotation, "write --rotate 1h, --rotate 256MiB, or --rotate 1h,256MiB"),
-        "--keep": (keeping.keep, "write --keep 7d, --keep 50GiB, or --keep 7d,50GiB"),
-        "--least-free": (keeping.least_free, "write --least-free 5%, --least-free 1GiB, or --least-free 5%,1GiB"),
-    }
-    for flag, text in given.items():
-        if text is None:
-            continue
-        read, hint = readers[flag]
-        try:
-            read(text)
-        except ValueError as error:
-            raise UsageError(f"{flag}: {error}", hint) from None
+    if rotate is not None:
+        read_bounds("--rotate", keeping.rotation, rotate, "1h", "256MiB", "1h,256MiB")
+    if keep is not None:
+        read_bounds("--keep", keeping.keep, keep, "7d", "50GiB", "7d,50GiB")
+    if least_free is not None:
+        read_bounds("--least-free", keeping.least_free, least_free, "5%", "1GiB", "5%,1GiB")
     if not folder or (folder == keeping.NONE and not is_all):
         lonely = next((flag for flag, text in given.items() if text is not None), "")
         if lonely:

@@ -1,6 +1,6 @@
 """`alphapulse record`: a dataset of Parquet files, of live sets or of captures."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -127,6 +127,7 @@ def _plan(
     folder: str, exchange: list[str] | None, symbols: list[str] | None, roll: str | None, keep: str | None, least_free: str | None
 ) -> "RecordPlan":
     from alphapulse_cli.apps.record.plan import DEFAULT_ROLL, RecordPlan
+    from alphapulse_cli.cli.collect_options import read_bounds
     from alphapulse_cli.edges.capture import keeping
     from alphapulse_cli.readers.selection import Wanted
 
@@ -134,17 +135,10 @@ def _plan(
     return RecordPlan(
         str(Path(folder).absolute()),
         Wanted.of(exchange, symbols),
-        _read("--roll", keeping.rotation, DEFAULT_ROLL if roll is None else roll, "10m,32MiB"),
-        _read("--keep", keeping.keep, keep or ("" if keep is None else " "), "7d,50GiB"),
-        _read("--least-free", keeping.least_free, room, "5%,1GiB"),
+        read_bounds("--roll", keeping.rotation, DEFAULT_ROLL if roll is None else roll, "10m,32MiB"),
+        read_bounds("--keep", keeping.keep, keep or ("" if keep is None else " "), "7d,50GiB"),
+        read_bounds("--least-free", keeping.least_free, room, "5%,1GiB"),
     )
-
-
-def _read(flag: str, read: Callable[[str], Any], text: str, example: str) -> Any:
-    try:
-        return read(text)
-    except ValueError as error:
-        raise UsageError(f"{flag}: {error}", f"write {flag} {example}") from None
 
 
 def _check(captures: list[str], begin: str, end: str, *, count: int | None, wait_for: bool, recover: bool) -> None:
