@@ -16,7 +16,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from alphapulse_cli.apps.serve.messages import CloseCode, Encoding, Message, Problem, encoded
-from alphapulse_cli.apps.serve.state import ClientCounts, Limits
+from alphapulse_cli.apps.serve.state import ClientCounts, ClientFigures, Limits
 
 TOLD_WITHIN_S, STOP_WITHIN_S = 10.0, 3.0  # that a client has to read why it is closed; where the server stops
 CONFLATE_SHARE = 4  # above a fourth of the bound, updates that newer ones replace are held back
@@ -29,6 +29,7 @@ class Client:
     def __init__(self, websocket: ServerConnection, encoding: Encoding, limits: Limits, counts: ClientCounts) -> None:
         self.websocket, self.encoding, self.limits = websocket, encoding, limits
         self.closing = 0
+        self.number, self.address, self.bytes_received = 0, "", 0
         self.is_authorized = False
         self.behind: set[Any] = set()  # topics with an update that was held back
         self.waiting: list[bytes] = []  # frames of this batch
@@ -68,6 +69,11 @@ class Client:
     def outstanding(self) -> int:
         """Bytes that the system has not taken yet."""
         return self._transport.get_write_buffer_size()
+
+    @property
+    def figures(self) -> ClientFigures:
+        """Figures of the client now."""
+        return ClientFigures(self.number, self.address, self.encoding.value, self._written, self.bytes_received, self.outstanding)
 
     @property
     def is_behind(self) -> bool:

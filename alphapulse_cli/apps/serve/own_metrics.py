@@ -8,6 +8,7 @@ The histograms are those of the segments (`shm/histogram.py`): one costs a tenth
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from alphapulse_cli.apps.serve.exposition import BOOK, Metric, Page, counter, gauge, histogram
@@ -49,6 +50,11 @@ COUNTS = {
     "snapshots": counter("ws_snapshots", (), "Snapshots sent to clients"),
     "resumes": counter("ws_resumes", (), "Clients that resumed without a snapshot"),
 }
+CLIENT = ("client", "address", "encoding")
+MOST_CLIENTS = 100  # shown one by one, the oldest; the others are in the sums alone
+CLIENT_SENT = counter("ws_client_sent_bytes", CLIENT, f"Bytes written to the client; of the {MOST_CLIENTS} oldest clients")
+CLIENT_RECEIVED = counter("ws_client_received_bytes", CLIENT, "Bytes of messages from the client")
+CLIENT_QUEUE = gauge("ws_client_queue_bytes", CLIENT, "Bytes written for the client that the system has not taken yet")
 DELTA_BYTES = counter("delta_bytes", BOOK, "Bytes of the delta records that the server measured")
 FULL_BYTES = counter("full_book_bytes", BOOK, "Bytes of whole books, 16 a level, had each of these groups been one")
 RATIO = gauge("compression_ratio", BOOK, "Bytes of whole books over those of the delta records, since the server began")
@@ -66,6 +72,9 @@ OWN_METRICS: tuple[Metric, ...] = (
     REFUSED,
     CLOSED,
     *COUNTS.values(),
+    CLIENT_SENT,
+    CLIENT_RECEIVED,
+    CLIENT_QUEUE,
     DELTA_BYTES,
     FULL_BYTES,
     RATIO,
@@ -141,3 +150,8 @@ class ServerMetrics:
             page.add(CLOSED, (str(code),), counts.closed[code])
         for name, metric in COUNTS.items():
             page.add(metric, (), getattr(counts, name))
+        for one in islice(counts.each(), MOST_CLIENTS):
+            labels = (str(one.number), one.address, one.encoding)
+            page.add(CLIENT_SENT, labels, one.bytes_sent)
+            page.add(CLIENT_RECEIVED, labels, one.bytes_received)
+            page.add(CLIENT_QUEUE, labels, one.queue_bytes)

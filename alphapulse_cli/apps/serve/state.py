@@ -1,10 +1,10 @@
 """State that the parts of the server share: settings, limits, counts of clients, and the source of the rings."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from alphapulse_cli.apps.serve.source import Source
 from alphapulse_cli.readers.selection import Wanted
@@ -42,6 +42,17 @@ class ServePlan:
     metrics_bind: str = ""  # host:port on which metrics need no token; "" for none
 
 
+class ClientFigures(NamedTuple):
+    """Figures of one WebSocket client, since it came. `number` counts the clients of the server."""
+
+    number: int
+    address: str
+    encoding: str
+    bytes_sent: int
+    bytes_received: int
+    queue_bytes: int  # now
+
+
 @dataclass(slots=True)
 class ClientCounts:
     """Counts of the WebSocket side since the start; each exists at 0."""
@@ -60,6 +71,7 @@ class ClientCounts:
     snapshots: int = 0
     resumes: int = 0
     queue_bytes: Callable[[], int] = lambda: 0  # outstanding for all clients, now
+    each: Callable[[], Iterable[ClientFigures]] = lambda: ()  # of the clients now
 
 
 class Scraped(Protocol):

@@ -469,6 +469,7 @@ class StreamServer:
         self._server: Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         state.clients.queue_bytes = lambda: sum(client.outstanding for client in self.streams.clients)
+        state.clients.each = lambda: [client.figures for client in self.streams.clients]
 
     async def open(self) -> int:
         """Listen, and return the port. UsageError if the port cannot be had."""
@@ -570,6 +571,7 @@ class StreamServer:
         given = bearer(websocket.request.headers.get("Authorization") if websocket.request else None)
         client.is_authorized = not plan.token or (given is not None and is_token(given, plan.token))
         counts.accepted += 1
+        client.number, client.address = counts.accepted, address
         counts.connected += 1
         self._of_address[address] += 1
         self.streams.add(client)
@@ -599,6 +601,7 @@ class StreamServer:
     def _take(self, client: Client, payload: str | bytes, now_s: float) -> None:
         self._counts.messages_received += 1
         self._counts.bytes_received += len(payload)
+        client.bytes_received += len(payload)
         if client.closing or websocket_is_closing(client):
             return
         if not client.may_ask(now_s):

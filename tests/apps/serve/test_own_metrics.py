@@ -17,6 +17,7 @@ from alphapulse_cli.apps.serve.exposition import CONTENT_TYPE
 from alphapulse_cli.apps.serve.metrics import METRICS
 from alphapulse_cli.apps.serve.own_metrics import CODES, COUNTS, OWN_METRICS, REASONS
 from alphapulse_cli.apps.serve.source import Batch, Lost
+from alphapulse_cli.apps.serve.state import ClientFigures
 from alphapulse_cli.shm import clock
 
 BOOK = ("kraken", "kraken", "BTC-USD")
@@ -93,6 +94,16 @@ def test_clients_are_those_of_the_state(served):
     found = scraped(served)
     assert [found[metric.name.removeprefix("alphapulse_"), ()] for metric in COUNTS.values()] == list(range(1, len(COUNTS) + 1))
     assert (found["ws_clients", ()], found["ws_queue_bytes", ()]) == (7, 12_345)
+
+
+def test_each_client_up_to_a_bound(served):
+    figures = [ClientFigures(number, "127.0.0.1", "json", 10 * number, number, 2 * number) for number in range(1, 300)]
+    served.state.clients.each = lambda: figures
+    found = scraped(served)
+    shown = {int(labels[0]): value for (name, labels), value in found.items() if name == "ws_client_sent_bytes_total"}
+    assert shown == {number: 10 * number for number in range(1, own_metrics.MOST_CLIENTS + 1)}
+    assert found["ws_client_received_bytes_total", ("7", "127.0.0.1", "json")] == 7
+    assert found["ws_client_queue_bytes", ("7", "127.0.0.1", "json")] == 14
 
 
 def test_the_compression_is_that_of_the_statistics(served, writer):
@@ -195,7 +206,7 @@ def test_the_own_counts_are_all_those_of_the_state():
 
     from alphapulse_cli.apps.serve.state import ClientCounts
 
-    elsewhere = {"connected", "refused", "closed", "queue_bytes"}
+    elsewhere = {"connected", "refused", "closed", "queue_bytes", "each"}
     assert {one.name for one in dataclasses.fields(ClientCounts)} == set(own_metrics.COUNTS) | elsewhere
 
 
