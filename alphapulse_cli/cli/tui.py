@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from alphapulse_cli.tui.app import AlphapulseApp
 
 app = options.command_app()
-NAMES = ("overview", "books", "latency", "tape", "arbitrage", "rings")
+NAMES = ("overview", "books", "latency", "tape", "arbitrage", "rings", "feeds")
 THEMES = ("dark", "light", "contrast", "colour-blind")
 
 
@@ -42,9 +42,9 @@ def tui(
     ] = "",
     shm_dir: options.ShmDir = None,
 ) -> None:
-    """Show the live screen: books, ladders, latencies, trades, arbitrage and rings, as the collectors publish them.
+    """Show the live screen: books, ladders, latencies, trades, arbitrage, rings and feeds, as the collectors publish them.
 
-    It only reads segments; collectors may start and stop while it is open. Keys: 1 to 6 for the screens, / to filter, ? for help, q
+    It only reads segments; collectors may start and stop while it is open. Keys: 1 to 7 for the screens, / to filter, ? for help, q
     to quit. It remembers the screen, the theme and the sorting. `alphapulse top` is the same command. Over a replay's directory it
     shows the recording's whole time with its gaps, and steers the replay: space pauses, ? tells the other keys.
 

@@ -10,6 +10,7 @@ None. Percentiles come from histograms: feed delays are right within 3.2 %, heal
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from alphapulse_cli.errors import UsageError
@@ -19,8 +20,7 @@ from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.readers.status import BookStatus, SetStatus, StatusSource
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory, open_directory
-from alphapulse_cli.shm.histogram import BUCKET_COUNT, Distribution
-from alphapulse_cli.shm.scores import Checkpoint, RowCopy, RowKind, Score, ScoresCopy, read_past, read_scores
+from alphapulse_cli.shm.scores import Checkpoint, Counts, RowCopy, RowKind, Score, ScoresCopy, read_past, read_scores
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.wire.delta import BookState
 
@@ -221,12 +221,14 @@ class Part:
         """Difference of a score."""
         return max(self.row.get(score) - (self._before.get(score) if self._before is not None else 0), 0)
 
-    def feed_delay(self) -> Distribution:
+    @cached_property
+    def feed_delay(self) -> Counts:
         """Feed delays of the window, in ns."""
         now = self.row.feed_delay()
         return now if self._before is None else now.since(self._before.feed_delay())
 
-    def healings(self) -> Distribution:
+    @cached_property
+    def healings(self) -> Counts:
         """Healings of the window, in ms."""
         now = self.row.healings()
         return now if self._before is None else now.since(self._before.healings())
@@ -260,7 +262,7 @@ class _Frame:
             total[Score.GAPS] += own.get(Score.GAPS)  # those that name no symbol
         books = [status[part.row.name] for part in parts if part.row.name in status]
         statuses = [book.trading_status for book in books if book.trading_status is not None]
-        healings, delays = merged([part.healings() for part in parts]), merged([part.feed_delay() for part in parts])
+        healings, delays = Counts.of_all(part.healings for part in parts), Counts.of_all(part.feed_delay for part in parts)
         is_symbol = kind == "symbol"
         octets = None if is_symbol else own.get(Score.BYTES)
         return FeedCard(
@@ -329,16 +331,7 @@ def _by_key(rows: Iterable[RowCopy]) -> dict[tuple[int, str, int], RowCopy]:
     return {row.key: row for row in rows}
 
 
-def merged(distributions: Sequence[Distribution]) -> Distribution:
-    """Sum of distributions."""
-    whole = Distribution([0] * BUCKET_COUNT)
-    for one in distributions:
-        if one.count or one.below_zero:
-            whole = whole.merged(one)
-    return whole
-
-
-def _delays(delays: Distribution) -> dict[str, int | None]:
+def _delays(delays: Counts) -> dict[str, int | None]:
     """Figures of feed delays in us. A quantile among delays below zero (the exchange's clock is ahead of ours) is not known: None."""
     counted, below = delays.count, delays.below_zero
     made: dict[str, int | None] = {"count": counted + below, "below_zero": below}

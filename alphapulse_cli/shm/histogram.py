@@ -17,6 +17,7 @@ from alphapulse_cli.shm import memory
 SOURCE_HASH = native.source_hash()
 
 HEAD_WORDS, BUCKET_COUNT = 8, 1152
+BELOW_ZERO = 3  # word of the values below zero
 HISTOGRAM_BYTES = (HEAD_WORDS + BUCKET_COUNT) * 8
 LARGEST = (1 << 40) - 1
 _HEAD, _LARGEST = HEAD_WORDS, LARGEST  # C numbers in the compiled core

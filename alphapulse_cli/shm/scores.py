@@ -16,6 +16,7 @@ whole, two of them may be of different moments.
 """
 
 import contextlib
+import math
 import os
 import struct
 import zlib
@@ -27,7 +28,7 @@ from typing import Any, NamedTuple, Self
 
 from alphapulse_cli.errors import AlphapulseError, NotASegment, StorageError
 from alphapulse_cli.shm.directory import Directory, check_set_name, storage_error
-from alphapulse_cli.shm.histogram import BUCKET_COUNT, HEAD_WORDS, HISTOGRAM_BYTES, Distribution, Histogram, bucket_of
+from alphapulse_cli.shm.histogram import BELOW_ZERO, HEAD_WORDS, HISTOGRAM_BYTES, Histogram, bucket_end, bucket_of
 from alphapulse_cli.shm.identity import boot_id, my_identity
 from alphapulse_cli.shm.mapping import Mapping, Words
 
@@ -49,6 +50,7 @@ PAST_MAGIC = b"APSCPAST"
 _PAST_HEAD = struct.Struct("<8sII16s")  # magic, major, minor, boot id
 _CHECKPOINT = struct.Struct("<QQIII")  # taken_ns, held_from_ns, rows, bytes, CRC-32 of them
 _MADE = count()
+ZEROS = bytes(256)
 
 
 @unique
@@ -159,6 +161,7 @@ class RowCopy:
     """Copy of a row at one moment."""
 
     def __init__(self, octets: bytes) -> None:
+        self.octets = octets
         self._words = memoryview(octets).cast("Q")
         self.kind = self._words[0]
         self.name = octets[8 : 8 + NAME_OCTETS].rstrip(b"\0").decode("ascii", "backslashreplace")
@@ -173,23 +176,57 @@ class RowCopy:
         """Value of a score."""
         return self._words[SCORES_AT + score]
 
-    def feed_delay(self) -> Distribution:
+    def feed_delay(self) -> "Counts":
         """Feed delays in ns."""
-        words = self._words[DELAYS_AT // 8 : HEALINGS_AT // 8].tolist()
-        return Distribution(words[HEAD_WORDS:], words[1], words[2], words[3])
+        return Counts(_not_zero(self.octets, DELAYS_AT + HEAD_WORDS * 8, HEALINGS_AT), self._words[DELAYS_AT // 8 + BELOW_ZERO])
 
-    def healings(self) -> Distribution:
+    def healings(self) -> "Counts":
         """Healings in ms."""
-        return healings_of(self.healing_counts().tolist())
-
-    def healing_counts(self) -> memoryview:
-        """Numbers of healings by bucket, u64 each: for sums over many rows."""
-        return self._words[HEALINGS_AT // 8 :]
+        return Counts(_not_zero(self.octets, HEALINGS_AT, ROW_BYTES))
 
 
-def healings_of(counts: Sequence[int]) -> Distribution:
-    """Distribution of healings in ms, of their numbers by bucket."""
-    return Distribution([*counts, *[0] * (BUCKET_COUNT - HEALING_BUCKETS)])
+class Counts:
+    """Histogram's counts by bucket, without those that are 0: of fifty symbols' histograms nearly all are. `below_zero` is in none."""
+
+    def __init__(self, buckets: dict[int, int], below_zero: int = 0) -> None:
+        self.buckets, self.below_zero = buckets, below_zero
+        self.count = sum(buckets.values())
+
+    def quantile(self, fraction: float) -> int | None:
+        """Value that `fraction` of the counted values do not exceed, right within 3.2 %; None without any."""
+        wanted, seen = max(1, math.ceil(fraction * self.count)), 0
+        for bucket in sorted(self.buckets):
+            seen += self.buckets[bucket]
+            if seen >= wanted:
+                return bucket_end(bucket)
+        return None
+
+    def since(self, earlier: "Counts") -> "Counts":
+        """Values counted after an earlier copy of the same histogram."""
+        grown = {bucket: more for bucket, held in self.buckets.items() if (more := held - earlier.buckets.get(bucket, 0)) > 0}
+        return Counts(grown, max(self.below_zero - earlier.below_zero, 0))
+
+    @classmethod
+    def of_all(cls, several: Iterable["Counts"]) -> "Counts":
+        """Sum of several."""
+        total: dict[int, int] = {}
+        below_zero = 0
+        for one in several:
+            below_zero += one.below_zero
+            for bucket, held in one.buckets.items():
+                total[bucket] = total.get(bucket, 0) + held
+        return cls(total, below_zero)
+
+
+def _not_zero(octets: bytes, start: int, end: int) -> dict[int, int]:
+    """Words between two bytes that are not 0, by their place. Stretches of zeros are passed over by one comparison each."""
+    found: dict[int, int] = {}
+    for at in range(start, end, len(ZEROS)):
+        stretch = octets[at : min(at + len(ZEROS), end)]
+        if stretch != ZEROS[: len(stretch)]:
+            first = (at - start) // 8
+            found |= {first + place: held for place, held in enumerate(memoryview(stretch).cast("Q")) if held}
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +315,7 @@ class ScoresWriter:
             self._directory.unlink(past_name(self._set_name))
             return [], monotonic_ns
         rows = [row for row in found.rows if row.seen_ns + KEPT_NS >= monotonic_ns or row.kind == RowKind.SET]
-        octets = [bytes(row._words) for row in rows]  # noqa: SLF001 our own
+        octets = [row.octets for row in rows]
         self.keep(Checkpoint(monotonic_ns, min(found.updated_ns, monotonic_ns), len(rows), _packed(octets)), monotonic_ns)
         return octets, found.began_ns
 

@@ -62,6 +62,9 @@ class FeedLike(Protocol):
     def turn_to(self, screen: str) -> None:
         """Tell the feed which screen is in front."""
 
+    def judge(self, window: str) -> None:
+        """Choose the window of the scorecards."""
+
     def stop(self) -> None:
         """End; no picture comes afterwards."""
 
@@ -216,6 +219,10 @@ class AlphapulseApp(ScrubbingApp):
     def look_at(self, watched: Watched) -> None:
         """Choose the books whose ladders are wanted, and their depth."""
         self._feed.watch(watched)
+
+    def judge(self, window: str) -> None:
+        """Choose the window of the scorecards."""
+        self._feed.judge(window)
 
     def remembered(self, name: str, default: str) -> str:
         """Remembered value of a name, from this run or an earlier one."""

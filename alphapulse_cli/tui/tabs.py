@@ -32,6 +32,7 @@ ALL = (
     Tab("4", "tape", "Tape", "TapeScreen", "Every trade as it comes, newest first"),
     Tab("5", "arbitrage", "Arbitrage", "ArbitrageScreen", "Buy at one exchange, sell at another: what is left after fees"),
     Tab("6", "rings", "Rings", "RingsScreen", "What is in shared memory, who writes it, who reads it"),
+    Tab("7", "feeds", "Feeds", "FeedsScreen", "How good each feed was: valid time, gaps, healing, delays"),
 )
 TABS = tuple(tab for tab in ALL if importlib.util.find_spec(f"{PACKAGE}.{tab.name}") is not None)
 

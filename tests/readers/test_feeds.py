@@ -8,6 +8,7 @@ from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.readers import feeds
 from alphapulse_cli.readers.feeds import MEANINGS, FeedCard, base, cards_of, share
+from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.shm.scores import EVERY_NS, SECOND_NS, RowKind, Score, ScoresWriter, read_past, read_scores
 from alphapulse_cli.shm.segment import Liveness
@@ -16,6 +17,13 @@ from alphapulse_cli.wire.delta import BookReason, BookState
 HOUR, DAY = 3600 * SECOND_NS, 86_400 * SECOND_NS
 START = 50 * HOUR
 LIVE, SYNCING = BookState.LIVE, BookState.SYNCING
+
+
+def held(directory):
+    """Scores of the set, which has some."""
+    found = read_scores(directory, "kraken")
+    assert found is not None
+    return found
 
 
 class Set:
@@ -51,7 +59,7 @@ class Set:
 
     def cards(self, window, **books):
         status = SetStatus("kraken", "kraken", Liveness.LIVE, books=[BookStatus("kraken", *one) for one in books.get("books", ())])
-        found = cards_of(read_scores(self.directory, "kraken"), read_past(self.directory, "kraken"), status, window, self.at)
+        found = cards_of(held(self.directory), read_past(self.directory, "kraken"), status, window, self.at)
         return {(card.kind, card.symbol): card for card in found}
 
 
@@ -131,7 +139,7 @@ class TestWindows:
 
     def test_another_is_refused(self, directory):
         with pytest.raises(UsageError, match="fortnight"):
-            feeds.cards(directory, feeds.Wanted(), "fortnight")
+            feeds.cards(directory, Wanted(), "fortnight")
 
     @pytest.mark.parametrize("wrong", ["begin_of_the_file", "the_oldest_checkpoint", "taken_not_held"])
     def test_the_tests_above_would_notice(self, kraken, monkeypatch, wrong):
@@ -181,7 +189,7 @@ class TestSums:
         status = SetStatus("kraken", "kraken", Liveness.LIVE)
         for name, of in (("BTC-USD", TradingStatus.TRADING), ("ETH-USD", TradingStatus.CANCEL_ONLY)):
             status.books.append(BookStatus("kraken", name, LIVE, BookReason.NONE, trading_status=of))
-        found = cards_of(read_scores(kraken.directory, "kraken"), [], status, "hour", kraken.at)
+        found = cards_of(held(kraken.directory), [], status, "hour", kraken.at)
         assert [card.trading_status for card in found] == ["CANCEL_ONLY", "CANCEL_ONLY", "TRADING", "CANCEL_ONLY"]
 
     def test_a_symbol_that_was_given_up_belongs_to_no_connection(self, kraken):
@@ -191,7 +199,7 @@ class TestSums:
         kraken.collect(1)
         found = kraken.cards("day")
         assert (found[BTC].connection, found["symbol", "ETH-USD"].connection) == (1, 1)
-        later = read_scores(kraken.directory, "kraken")
+        later = held(kraken.directory)
         later = dataclasses.replace(later, started_ns=kraken.at)
         status = SetStatus("kraken", "kraken", Liveness.LIVE)
         symbols = {card.symbol: card.connection for card in cards_of(later, [], status, "day", kraken.at) if card.symbol}

@@ -4,9 +4,12 @@ import os
 import zlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alphapulse_cli.errors import StorageError
 from alphapulse_cli.shm import scores
+from alphapulse_cli.shm.histogram import Histogram
 from alphapulse_cli.shm.scores import (
     EVERY_NS,
     HEALING_BUCKETS,
@@ -16,6 +19,8 @@ from alphapulse_cli.shm.scores import (
     ROW_BYTES,
     SECOND_NS,
     Checkpoint,
+    Counts,
+    RowCopy,
     RowKind,
     Score,
     ScoresWriter,
@@ -90,8 +95,7 @@ class TestRows:
         made.set_row.healed(1 << 62)
         made.set_row.healed(-5)
         made.updated(START_NS)
-        counts = rows(directory)[RowKind.SET, ""].healings().counts
-        assert (counts[0], counts[HEALING_BUCKETS - 1], sum(counts)) == (1, 1, 2)
+        assert rows(directory)[RowKind.SET, ""].healings().buckets == {0: 1, HEALING_BUCKETS - 1: 1}
 
     def test_the_parts_of_a_row_do_not_overlap(self):
         assert scores.SCORES_AT + len(Score) <= scores.DELAYS_AT // 8
@@ -105,6 +109,27 @@ class TestRows:
         with pytest.raises(StorageError, match="No space left"):
             writer(directory)
         assert directory.names() == []
+
+
+class TestCounts:
+    @given(st.lists(st.integers(0, 1 << 41), max_size=60), st.lists(st.integers(0, 1 << 41), max_size=60))
+    def test_agree_with_a_histograms_own(self, earlier, later):
+        octets = bytearray(ROW_BYTES)
+        histogram = Histogram(memoryview(octets)[scores.DELAYS_AT : HEALINGS_AT])
+        for value in earlier:
+            histogram.record(value)
+        before, theirs = RowCopy(bytes(octets)).feed_delay(), histogram.read()
+        for value in later:
+            histogram.record(value)
+        now = RowCopy(bytes(octets)).feed_delay()
+        window, wanted = now.since(before), histogram.read().since(theirs)
+        assert (now.count, window.count) == (len(earlier) + len(later), len(later))
+        assert window.buckets == {bucket: held for bucket, held in enumerate(wanted.counts) if held}
+        assert Counts.of_all([before, window]).buckets == now.buckets
+        for fraction in (0.01, 0.5, 0.99, 1.0):
+            mine, their = window.quantile(fraction), wanted.quantile(fraction)
+            assert (mine is None) == (their is None)
+            assert mine is None or their is None or mine >= their >= mine * 31 // 32  # theirs is bound by the largest of all values
 
 
 class TestTheNextWriter:
@@ -192,7 +217,8 @@ class TestCheckpoints:
     def test_stay_few_for_days_and_cover_both_windows(self, restart_every_s):
         """Two days of a collector: at each moment there is a checkpoint for each window, not much older than it."""
         cells = 1 if restart_every_s is None else 2
-        kept, started_ns, updated_ns = [], START_NS, START_NS
+        kept: list[Checkpoint] = []
+        started_ns = updated_ns = START_NS
         for second in range(60, 2 * 86_400, 60):
             now_ns = START_NS + second * SECOND_NS
             if restart_every_s is not None and second % (60 * restart_every_s) == 0:
@@ -209,7 +235,7 @@ class TestCheckpoints:
                     assert now_ns - wanted - old[-1].taken_ns <= cells * slack
 
     def test_a_crash_loop_costs_nothing(self):
-        kept = []
+        kept: list[Checkpoint] = []
         for turn in range(5000):
             now_ns = START_NS + turn * SECOND_NS
             kept = thinned([*kept, Checkpoint(now_ns, now_ns - SECOND_NS // 2, 0, b"")], now_ns, now_ns)

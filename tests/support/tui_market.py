@@ -20,6 +20,7 @@ from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.feed.arbitrage_feed import row_of
 from alphapulse_cli.tui.feed.picture import ArbitragePicture, BookLadder, Moment, Picture, Stage
 from alphapulse_cli.wire.delta import BookState
+from support.scorecards import a_market
 from support.tui_pictures import book, picture
 
 TAKEN_NS = 5_000_000_000_000
@@ -149,7 +150,7 @@ def _market():
         )
         sets.append(replace(one, status=status, stages=_stages(at), lag=5 * at, capacity=16_384, published=100_000 * (at + 1)))
     trades = tuple(_trade(number, *list(PRICES)[number % len(PRICES)]) for number in range(150))
-    return Picture(TAKEN_NS, tuple(sets), shown.books, trades, _segments(), arbitrage=arbitrage(shown.books))
+    return Picture(TAKEN_NS, tuple(sets), shown.books, trades, _segments(), arbitrage=arbitrage(shown.books), cards=a_market())
 
 
 def arbitrage(books, fees=FEES, since_ns=TAKEN_NS - 4_200_000_000):

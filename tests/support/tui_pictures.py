@@ -55,6 +55,9 @@ class HandFeed:
     def turn_to(self, screen):
         self.screen = screen
 
+    def judge(self, window):
+        self.window = window
+
     def stop(self):
         self.stopped = True
 

@@ -4,12 +4,11 @@ They are cumulative over restarts of the collector, as its scores are (`shm/scor
 windows are for Prometheus: `rate(alphapulse_valid_seconds_total[1h]) / rate(alphapulse_observed_seconds_total[1h])`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from alphapulse_cli.apps.serve.exposition import BOOK, SET, Metric, Page, counter, gauge
 from alphapulse_cli.shm.directory import Directory
-from alphapulse_cli.shm.histogram import Distribution
-from alphapulse_cli.shm.scores import RowCopy, RowKind, Score, healings_of, read_scores
+from alphapulse_cli.shm.scores import Counts, RowCopy, RowKind, Score, read_scores
 
 CONNECTION = (*SET, "connection")
 QUANTILES = (0.5, 0.99)
@@ -49,7 +48,7 @@ def add_scores(page: Page, directory: Directory, set_name: str, symbols: Collect
     if scores is None:
         return
     labels = (scores.exchange, set_name)
-    healed: list[memoryview] = []
+    found: list[Counts] = []
     newest = {
         (row.kind, row.name): row for row in sorted(scores.rows, key=lambda row: row.seen_ns)
     }  # two samples of one series are an error
@@ -57,23 +56,15 @@ def add_scores(page: Page, directory: Directory, set_name: str, symbols: Collect
         if row.kind == RowKind.SYMBOL and (symbols is None or row.name in symbols):
             _add(page, OF_SYMBOL, (*labels, row.name), row)
             if row.get(Score.BREAKS):  # without one there was nothing to heal
-                healed.append(row.healing_counts())
+                found.append(row.healings())
         elif row.kind == RowKind.CONNECTION:
             _add(page, OF_CONNECTION, (*labels, str(row.connection)), row)
-    healings = _sum(healed)
+    healings = Counts.of_all(found)
     page.add(HEALINGS, labels, healings.count)
     for fraction in QUANTILES:
         healed_ms = healings.quantile(fraction)
         if healed_ms is not None:
             page.add(HEALING, (*labels, str(fraction)), healed_ms / 1e3)
-
-
-def _sum(counts: Sequence[memoryview]) -> Distribution:
-    if not counts:
-        return Distribution([])
-    import numpy as np  # a sum in Python over 150 books takes 10 ms
-
-    return healings_of(np.sum([np.frombuffer(one, np.uint64) for one in counts], axis=0).tolist())
 
 
 def _add(page: Page, metrics: tuple[tuple[Metric, Score], ...], labels: tuple[str, ...], row: RowCopy) -> None:

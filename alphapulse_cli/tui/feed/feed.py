@@ -2,7 +2,7 @@
 
     every 20 ms      drain: all rings, in large polls
     every 0.5 s      look: new sets, silent writers, counters and rates
-    every second     segments and readers, latency of the second, sparklines
+    every second     segments and readers, latency of the second, sparklines; scorecards while their screen is in front
     changed, 12/s    a Picture ─► `show`, called in this thread; with the ways to trade while the arbitrage screen is in front,
                      or to mark the opportunities of a replay
 
@@ -22,6 +22,7 @@ from alphapulse_cli.apps import segments
 from alphapulse_cli.apps.revive import revival
 from alphapulse_cli.errors import AlphapulseError
 from alphapulse_cli.flow.groups import Start
+from alphapulse_cli.readers.feeds import FeedCard, cards
 from alphapulse_cli.readers.items import TradeItem
 from alphapulse_cli.readers.selection import Wanted, find_sets
 from alphapulse_cli.readers.sets import SetReaders
@@ -40,7 +41,7 @@ SECOND_NS = 1_000_000_000
 COST_SHARE = 50  # expensive looks are taken less often: each kind takes at most a fiftieth of the time
 AT_LEAST_EVERY_NS = 2_000_000_000  # whatever the cost: the first look also imports, maps and attaches
 STOP_WITHIN_S = 5.0
-ARBITRAGE = "arbitrage"  # the screen's name
+ARBITRAGE, FEEDS = "arbitrage", "feeds"  # names of screens
 RECEIVED = attrgetter("timestamp_ns")
 
 
@@ -63,6 +64,8 @@ class ScreenFeed:
         self._stopping = threading.Event()
         self._watched = Watched()
         self._screen = ""
+        self._window = "hour"  # of the scorecards
+        self._cards: Sequence[FeedCard] | None = None
         self._fees = dict(fees or {})
         self._mark = mark
         self._arbitrage_feed = ArbitrageFeed(self._fees)
@@ -95,6 +98,13 @@ class ScreenFeed:
         if screen != self._screen:
             self._screen = screen
             self._changed = True
+            self._next_second = 0
+
+    def judge(self, window: str) -> None:
+        """Choose the window of the scorecards, which are read only for their screen. Any thread may call it."""
+        if window != self._window:
+            self._window = window
+            self._next_second = 0
 
     def stop(self) -> None:
         """Stop the thread and remove the cursors; waits for it at most STOP_WITHIN_S."""
@@ -204,6 +214,12 @@ class ScreenFeed:
                 for row in rows:
                     self._rate(row, now_ns)
                 self._segments = tuple(rows)
+                self._read_cards(self._directory)
+
+    def _read_cards(self, directory: Directory) -> None:
+        """Read the scorecards; None, without any cost, while their screen is not in front."""
+        is_in_front = self._screen == FEEDS
+        self._cards = tuple(cards(directory, self._wanted, self._window, self._samples)) if is_in_front else None
 
     def _rate(self, row: segments.SegmentRow, now_ns: int) -> None:
         """Set a ring's rate over the time since the last look, longer than `describe` could wait here."""
@@ -226,7 +242,9 @@ class ScreenFeed:
                 sets.append(one.picture(status, self._revivals.get(status.name, "")))
                 books += one.books(status.books, self._watched, now_ns)
         trades = tuple(sorted(self._tape, key=RECEIVED)[::-1])  # trades of one frame have one time: the last one first
-        return Picture(now_ns, tuple(sets), tuple(books), trades, self._segments, self._advice, self._arbitrage(now_ns))
+        return Picture(
+            now_ns, tuple(sets), tuple(books), trades, self._segments, self._advice, self._arbitrage(now_ns), self._cards
+        )
 
     def _arbitrage(self, now_ns: int) -> ArbitragePicture | None:
         """Ways to trade; None, without any cost, while the arbitrage screen is not in front.
@@ -256,6 +274,7 @@ class ScreenFeed:
         self._directory = self._source = self._sets = None
         self._arbitrage_feed = ArbitrageFeed(self._fees)
         self._segments = ()
+        self._cards = None
 
 
 def pause(every_ns: int, spent_ns: int) -> int:

@@ -4,6 +4,7 @@
              ├─ books: BookPicture         a symbol of it: top, state, rates; its BookLadder while the symbol is watched
              ├─ trades                     of all sets, newest first
              ├─ arbitrage: ArbitragePicture   every way to trade, net of fees; only while its screen is looked at
+             ├─ cards                      how good each feed was; only while its screen is looked at
              └─ segments                   the files behind it all, a look a second
 
 Prices and sizes are exact: ticks and lots with their decimals, or decimal text; Fractions where they are compared or added across
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 from alphapulse_cli.apps.segments import SegmentRow
 from alphapulse_cli.flow.arbitrage.candidate import Finding, RejectReason
+from alphapulse_cli.readers.feeds import FeedCard
 from alphapulse_cli.readers.items import TradeItem
 from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.shm.histogram import Distribution
@@ -171,6 +173,7 @@ class Picture:
     segments: Sequence[SegmentRow] = ()
     advice: str = ""
     arbitrage: ArbitragePicture | None = None
+    cards: Sequence[FeedCard] | None = None
 
     @property
     def arbitrage_ns(self) -> int:

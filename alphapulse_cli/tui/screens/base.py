@@ -68,6 +68,9 @@ class PulseApp(App[None]):
     def look_at(self, watched: Watched) -> None:
         """Ask for the ladders of these books from now on; one of the next pictures has them."""
 
+    def judge(self, window: str) -> None:
+        """Ask for the scorecards of that window from now on."""
+
     def remembered(self, name: str, default: str) -> str:
         """The preference remembered under that name ("books.grouping"), from this run or an earlier one; else `default`."""
         return self._remembered.get(name, default)
