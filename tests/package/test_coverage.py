@@ -76,7 +76,7 @@ def tree(tmp_path):
     }.items():
         (place / "bin" / name).write_text(text.format(python=python))
         (place / "bin" / name).chmod(0o755)
-    (place / "alphapulse-installed").write_text(f"{stamp(tmp_path)}\ndev\nfast\npandas\ntls\n")
+    (place / "alphapulse-installed").write_text(f"{stamp(tmp_path)}\ndev\nfast\npandas\ntls\nrecord\nsql\nserve\n")
     return tmp_path
 
 
@@ -94,7 +94,7 @@ def floor(tree, percent):
     path = tree / "pyproject.toml"
     text = re.sub(r"^fail_under = .*\n", "", path.read_text(), flags=re.MULTILINE)
     path.write_text(text.replace("[tool.coverage.report]\n", f"[tool.coverage.report]\nfail_under = {percent}\n"))
-    (tree / ".venv-coverage" / "alphapulse-installed").write_text(f"{stamp(tree)}\ndev\nfast\npandas\ntls\n")
+    (tree / ".venv-coverage" / "alphapulse-installed").write_text(f"{stamp(tree)}\ndev\nfast\npandas\ntls\nrecord\nsql\nserve\n")
 
 
 def percent(done):

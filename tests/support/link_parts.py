@@ -25,12 +25,9 @@ async def tcp(handle):
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await handle(reader, writer)
         finally:
-            ends(writer)
+            writer.transport.abort() if writer.is_closing() else writer.close()
             with contextlib.suppress(OSError, asyncio.CancelledError):  # cancelled, it would be an error to asyncio's streams
                 await writer.wait_closed()
-
-    def ends(writer):
-        writer.transport.abort() if writer.is_closing() else writer.close()
 
     def accepted(reader, writer):
         running[asyncio.get_running_loop().create_task(kept(reader, writer))] = writer
@@ -48,7 +45,8 @@ async def tcp(handle):
             task.cancel()
         await asyncio.wait_for(asyncio.gather(*running, return_exceptions=True), 10)
         for writer in running.values():
-            ends(writer)
+            if not writer.is_closing():  # its task was cancelled before it began
+                writer.close()
         await asyncio.sleep(0)  # the end of a transport is told in the loop's next turn
 
 
