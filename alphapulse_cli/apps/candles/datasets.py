@@ -196,7 +196,7 @@ def _note(maker: CandleMaker, kind: str, times_ns: tuple[int, int], words: tuple
         maker.missed(before_ns, time_ns, 0, why_not_live("", reason))
     elif kind == "missed" and ring == "deltas":  # until the snapshot that follows
         maker.down("states", time_ns, "states missed")
-    elif kind == "restarted":
+    elif kind == "restarted" and ring == "deltas":  # that of trades may be noticed when the books live again
         maker.down("restart", before_ns, "collector restarted")
         maker.up("restart", time_ns)
         maker.down("book", time_ns, STARTING)

@@ -369,13 +369,15 @@ class SetSource:
 
         polled = self._trades.poll(monotonic_ns)
         epoch = self._epoch_of(self._trades.segment.epoch)
+        records = np.frombuffer(polled.records, trade.dtype())
         if polled.restarted:
-            self._row_of_set("restarted", "trades", polled.first * SEQUENCES_PER_RECORD + RESTARTED, epoch=epoch)
+            first_ns = int(records["timestamp_ns"][0]) if len(records) else self._time_ns
+            sequence = polled.first * SEQUENCES_PER_RECORD + RESTARTED
+            self._row_of_set("restarted", "trades", sequence, epoch=epoch, timestamp_ns=first_ns)
         if polled.missed:
             self._missed("trades", polled.missed, polled.first, self._trades)
-        if not polled.record_count:
+        if not len(records):
             return 0
-        records = np.frombuffer(polled.records, trade.dtype())
         sequences = np.arange(polled.first, polled.first + len(records), dtype=np.int64)
         if self._symbols is not None:
             keep = np.isin(records["symbol"], self._symbols)

@@ -278,3 +278,26 @@ def test_a_file_that_keep_removed_meanwhile_is_told(tmp_path):
     with pytest.raises(StorageError, match="no such file any more") as refused:
         list(candles)
     assert refused.value.hint == "if --keep removed it meanwhile, ask again"
+
+
+def test_a_restart_that_is_noticed_in_the_ring_of_trades_after_the_books_live_again_is_no_gap(tmp_path):
+    at_ns = datasets.NOON_NS
+    states = [
+        ("begun", 0, {"ring": "deltas"}),
+        ("snapshot", 0, {"symbol": "BTC-USD", "state": "LIVE", "ring": "deltas"}),
+        ("check", 58, {"symbol": "BTC-USD", "state": "LIVE", "ring": "deltas"}),
+        ("restarted", 62, {"ring": "deltas", "epoch": 2}),
+        ("snapshot", 63, {"symbol": "BTC-USD", "state": "LIVE", "ring": "deltas", "epoch": 2}),
+        ("restarted", 65, {"ring": "trades", "epoch": 2}),
+        ("ended", 300, {"ring": "deltas", "epoch": 2}),
+    ]
+    rows = [
+        datasets.row(
+            "status", **{"symbol": "", "kind": kind, "timestamp_ns": at_ns + second * S, "epoch": 1, "sequence": place} | more
+        )
+        for place, (kind, second, more) in enumerate(states)
+    ]
+    datasets.write(tmp_path, "status", rows)
+    datasets.write(tmp_path, "trades", [datasets.trade(number, 100, 1) for number in range(0, 300, 10)])
+    gaps = [one.gap for one in ap.candles(tmp_path, width="1m")]
+    assert gaps == ["collector restarted", "collector restarted, starting", "", "", "", "not recorded, the watch ended"]
