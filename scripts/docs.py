@@ -659,6 +659,121 @@ def scorecards() -> Iterator[str]:
     )
 
 
+def websocket() -> Iterator[str]:
+    from alphapulse_cli.apps.serve import messages, topics
+    from alphapulse_cli.apps.serve.clients import TOLD_WITHIN_S
+    from alphapulse_cli.apps.serve.state import Limits
+    from alphapulse_cli.apps.serve.stream import AUTH_WITHIN_S, PATHS
+
+    limits = Limits()
+    yield "# WebSocket"
+    yield (
+        f"What `alphapulse serve` speaks on port 8765, at {' or '.join(f'`{path}`' for path in PATHS)}: protocol {messages.PROTOCOL}. To set it up:"
+        " [Serve](../how-to/serve.md). Every message as JSON Schema: [websocket.schema.json](websocket.schema.json), which the tests hold"
+        " the server to."
+    )
+    yield after_title(messages)
+    yield "## A session"
+    yield (
+        "The server begins with `welcome`. The client sends requests, one object a message, and gets an answer to each, with its `id` if it had one. A field"
+        " that is unknown is ignored; one that is missing or wrong is answered by an `error` that names it, and the connection goes on."
+    )
+    yield code(
+        '{"op":"subscribe","channel":"deltas","exchange":"kraken","symbol":"BTC-USD","id":1}\n'
+        '{"type":"subscribed","subscription":1,"channel":"deltas","set":"kraken","symbol":"BTC-USD","books":1,"id":1}\n'
+        '{"type":"snapshot","set":"kraken","symbol":"BTC-USD","epoch":1795910217,"version":812,"part":1,"parts":1,"bids":[["64000.1","0.5"],…\n'
+        '{"type":"group","set":"kraken","symbol":"BTC-USD","kind":"DELTA","epoch":1795910217,"version":813,"prev_version":812,…',
+        "json",
+    )
+    yield "\n".join(
+        [
+            "1. `exchange` and `symbol` may be patterns with `*` and `?`. Books that appear later are taken in too.",
+            "2. *deltas*: a whole `snapshot` replaces what the client has, whenever it comes. A `group` of kind DELTA whose `prev_version` is the"
+            " client's version is applied whole: size 0 removes a level. A CHECK has the hash of the book: a client can prove its copy.",
+            "3. A client that comes back gives the copies that it still has in `resume`. It is answered by `resumed` and the groups behind them, or by"
+            " `not_resumed` and a `snapshot`. This works over a restart of the server as long as the ring holds the groups; another writer has"
+            " another epoch, and its books begin with a snapshot.",
+            "4. *trades*: what happens from now on. *bbo*, *book:N*, *status*: the value of now, then each change. *stats*: once a second.",
+            "5. `status` comes on every channel of a book when its state changes, also for a writer that died. Only a LIVE book may be believed.",
+            "6. `replay` marks what a replay writes: it is of the past.",
+        ]
+    )
+    yield "## Encodings"
+    yield table(
+        ("subprotocol", "messages"),
+        (
+            (f"`{messages.Encoding.JSON.subprotocol}`, or none", "text frames with JSON"),
+            (f"`{messages.Encoding.MSGPACK.subprotocol}`", "binary frames with MessagePack of the same objects; requests too"),
+            (
+                f"`{messages.Encoding.RAW.subprotocol}`",
+                "groups, trades and snapshots as the [records](layouts.md) of shared memory in binary frames; all else, and requests, as JSON",
+            ),
+        ),
+    )
+    yield (
+        f"A raw frame has {messages.RAW_HEADER.size} bytes before its records, little-endian: type u8 ({messages.RAW_GROUPS} one group,"
+        f" {messages.RAW_TRADES} one trade, {messages.RAW_SNAPSHOT} a part of a snapshot), flags u8 (bit 0: a replay), part u16, parts u16, zero u16,"
+        " epoch u64, name of the set in 32 bytes with NULs at the end. A snapshot's records hold the levels as changes of one group with prev_version 0."
+    )
+    yield "## Requests"
+    for name, shape in messages.REQUESTS.items():
+        yield f"### {name}"
+        yield f"{shape.meaning[:1].upper()}{shape.meaning[1:]}."
+        yield shape_rows(shape)
+    yield "## Messages"
+    for name, shape in messages.MESSAGES.items():
+        yield f"### {name}"
+        yield f"{shape.meaning[:1].upper()}{shape.meaning[1:]}."
+        if shape.fields or shape.optional:
+            yield shape_rows(shape)
+    yield "## Slow clients"
+    yield after_title(topics)
+    yield (
+        f"What the system has not taken for a client is at most `--queue` ({limits.queue_bytes >> 20} MiB) beside its snapshot in flight. Above a fourth of that,"
+        " bbo, book:N and stats are conflated: of a value only the newest is kept. Above the bound the client is told (`error`, code `too_slow`) and closed with"
+        f" 1013; if it does not read that within {TOLD_WITHIN_S:g} s, the connection is cut. Nobody else waits for it."
+    )
+    yield "## Close codes and limits"
+    yield table(("code", "meaning"), ((str(code.value), meaning) for code, meaning in messages.CLOSE_MEANINGS.items()))
+    yield table(
+        ("what", "limit", "beyond it"),
+        (
+            ("clients", f"{limits.clients} (`--clients`)", "HTTP 503"),
+            ("clients of an address", f"{limits.clients_per_address} (`--clients-per-address`)", "HTTP 429"),
+            ("a client's message", f"{limits.message_bytes >> 10} KiB", "1009"),
+            ("a client's messages", f"{limits.messages_at_once} at once, {limits.messages_per_s:g} a second", "1008"),
+            ("subscriptions of a client", str(limits.subscriptions), "`error`, code `limit`"),
+            ("the token, where one is needed", f"within {AUTH_WITHIN_S:g} s", "1008"),
+        ),
+    )
+    yield (
+        "The token, where there is one: `Authorization: Bearer TOKEN` in the handshake, or the request `auth`. In an address it is refused (400), a wrong"
+        " one gets 401 or 1008. Pages of other sites are refused (403) unless `--origin` allows them."
+    )
+
+
+def shape_rows(shape: Any) -> str:
+    fields = [(name, *field, "") for name, field in shape.fields.items()]
+    fields += [(name, *field, "optional") for name, field in shape.optional.items()]
+    return table(
+        ("field", "type", "", "meaning"), ((f"`{name}`", json_type(kind), may, meaning) for name, kind, meaning, may in fields)
+    )
+
+
+def json_type(kind: Mapping[str, Any]) -> str:
+    if "anyOf" in kind:
+        return " or ".join(json_type(one) for one in kind["anyOf"])
+    if "const" in kind:
+        return f"`{json.dumps(kind['const'])}`"
+    if "enum" in kind:
+        return ", ".join(f"`{one}`" for one in kind["enum"])
+    if "pattern" in kind and kind["pattern"].startswith("^-?"):
+        return "decimal text"
+    words = {"string": "text", "array": "list", "boolean": "true or false", "object": "object", "null": "null"}
+    types = kind["type"] if isinstance(kind["type"], list) else [kind["type"]]
+    return " or ".join(words.get(one, one) for one in types)
+
+
 def rest() -> Iterator[str]:
     try:
         from alphapulse_cli.apps.serve import over_http
@@ -749,6 +864,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "scorecards.md": scorecards,
     "simulators.md": simulators,
     "tables.md": tables,
+    "websocket.md": websocket,
     "performance.md": performance,
 }
 
@@ -761,8 +877,11 @@ def index() -> Iterator[str]:
 
 def made() -> dict[str, str]:
     """Every page's text, by its file's name."""
+    from alphapulse_cli.apps.serve.messages import schema
+
     pages = {"README.md": index, **PAGES}
-    return {name: "\n\n".join([MADE, *page()]) + "\n" for name, page in pages.items()}
+    texts = {name: "\n\n".join([MADE, *page()]) + "\n" for name, page in pages.items()}
+    return {**texts, "websocket.schema.json": json.dumps(schema(), indent=1) + "\n"}
 
 
 def measure() -> None:

@@ -43,6 +43,7 @@ COMMANDS = (  # in the order in which a newcomer needs them
     Entry("arb", "Find cross-exchange opportunities, net of fees and depth"),
     Entry("explain", "Show the evidence for a gap of a capture: frames, books, what readers saw"),
     Entry("feeds", "Show how good each feed was: valid time, gaps, healing, delays"),
+    Entry("serve", "Serve books, trades and statistics over WebSocket and REST"),
     Entry("segments", "List the segments in shared memory, their writers and their readers"),
     Entry("doctor", "Check this machine and the collectors, and suggest what to do"),
     Entry("exchanges", "List the exchanges, their feeds, and how each book is validated"),

@@ -18,7 +18,7 @@ app = options.command_app(
 
 @app.command()
 def show(form: options.Format = None, as_json: options.Json = False) -> None:
-    """Show each value and where it comes from: an environment variable, a file, or the default."""
+    """Show each value and where it comes from: an environment variable, a file, or the default. A secret is masked."""
     columns = (render.Column("key"), render.Column("value"), render.Column("origin"))
     render.emit_rows(_rows(), columns, render.chosen_format(form, as_json))
 
@@ -27,7 +27,7 @@ def _rows() -> Iterator[dict[str, Any]]:
     from alphapulse_cli.cli import configured
 
     for value in options.settings():
-        yield {"key": value.key, "value": value.value, "origin": value.origin}
+        yield {"key": value.key, "value": value.shown, "origin": value.origin}
     for command in configured.everything(typer.Context(typer.main.get_command(app))):
         for key, found, origin in command.set_values():
             yield {"key": key, "value": found, "origin": origin.partition(": ")[0]}

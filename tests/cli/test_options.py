@@ -9,7 +9,7 @@ from alphapulse_cli.cli.loading import load
 DURATION, DECIMAL = "a length of time", "a decimal"
 # Options with a value that nobody can complete: (what it is instead). A path is the shell's own to complete.
 FREE = {
-    **dict.fromkeys(("duration", "last", "max-age", "max-skew", "every", "late"), DURATION),
+    **dict.fromkeys(("duration", "last", "max-age", "max-skew", "every", "late", "heartbeat"), DURATION),
     **dict.fromkeys(("size", "notional", "min-bps", "min-profit"), DECIMAL),
     **dict.fromkeys(
         (
@@ -25,15 +25,18 @@ FREE = {
             "connection",
             "frames",
             "jobs",
+            "http-port",
+            "clients",
+            "clients-per-address",
         ),
         "a number",
     ),
-    **dict.fromkeys(("shm-dir", "store", "save", "compare", "capture", "into", "output"), "a path"),
+    **dict.fromkeys(("shm-dir", "store", "save", "compare", "capture", "into", "output", "token-file", "history"), "a path"),
     **dict.fromkeys(("url", "rest-url", "as", "after", "time-field"), "the user's own text"),
 }
 # A wrong value of each, refused with 2 before anything is begun.
 WRONG = {
-    **{key: ["soon", "0s", "-1s", "\x1b[2J"] for key in ("duration", "last", "max-age", "max-skew", "every")},
+    **{key: ["soon", "0s", "-1s", "\x1b[2J"] for key in ("duration", "last", "max-age", "max-skew", "every", "heartbeat")},
     "late": ["soon", "-1s", "\x1b[2J"],
     "width": ["1M", "", "15d", "\x1b[2J"],
     **{key: ["much", "-1", "0", "NaN", "1e999999"] for key in ("size", "notional")},
@@ -42,6 +45,12 @@ WRONG = {
     "seed": ["-1", "x"],
     "more": ["-1", "x", "2001"],
     "port": ["-1", "65536", "http"],
+    "http-port": ["-1", "65536", "http"],
+    "host": ["http://here", "", "127.0.0.1:80", "\x1b[2J"],
+    "metrics-bind": ["9100", "host:", "127.0.0.1:65536", ":9100"],
+    "origin": ["desk.example", "https://desk.example/path", "*"],
+    **{key: ["0", "-1", "many"] for key in ("clients", "clients-per-address")},
+    "queue": ["much", "1KiB", "-1MiB"],
     "rate": ["-1", "fast"],
     "fail-over": ["x"],
     "after": ["soon", "-5"],
@@ -92,6 +101,8 @@ ANY = {
     "capture",
     "into",
     "output",
+    "token-file",
+    "history",
 }  # any text is the name of a file; what is wrong with that is told by 1 or 3
 BEHIND = {
     "sim": ["kraken"],
@@ -220,6 +231,7 @@ def test_a_wrong_value_is_refused_with_a_hint(run, path, parameter, value):
         "reconstruct",
         "segments",
         "record",
+        "serve",
     )
     assert (code, out) == (NOTHING_THERE if looked_for else 2, ""), err
     assert err.startswith("error: ")
@@ -259,6 +271,10 @@ OF_THE_PARSER = {
     "--depth",
     "--seed",
     "--port",
+    "--http-port",
+    "--clients",
+    "--clients-per-address",
+    "--heartbeat",
     "--rate",
     "--format",
     "--symbols",

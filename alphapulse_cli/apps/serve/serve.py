@@ -10,16 +10,17 @@ service restarts), lets requests that are being answered end within STOP_WITHIN_
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from alphapulse_cli.apps.serve.opportunities import Opportunities
+from alphapulse_cli.apps.serve.ports import bound, host_and_port
 from alphapulse_cli.apps.serve.source import Source
 from alphapulse_cli.apps.serve.state import ServePlan, ServeState
 from alphapulse_cli.apps.serve.stream import StreamServer
 from alphapulse_cli.edges.columns.extras import require
-from alphapulse_cli.errors import AlphapulseError, UsageError
+from alphapulse_cli.errors import AlphapulseError
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
@@ -27,8 +28,6 @@ from alphapulse_cli.shm.directory import Directory
 STOP_WITHIN_S = 5.0
 MESSAGE_BYTES = 16 << 10  # of a WebSocket client of the REST port, as of the other
 MODULES = ("fastapi", "uvicorn", "msgpack", "prometheus_client", "fastapi_offline")
-
-MakeApp = Callable[[ServeState], Any]  # an ASGI application
 
 
 def require_extra() -> None:
@@ -38,7 +37,10 @@ def require_extra() -> None:
 
 
 class Serving:
-    """The running server, from `start` to `stop`. NoSegment if `needed` and nothing wanted is there."""
+    """The running server, from `start` to `stop`. NoSegment if `needed` and nothing wanted is there.
+
+    `rest` False leaves out the REST side.
+    """
 
     def __init__(
         self,
@@ -49,32 +51,39 @@ class Serving:
         how: str = "wake",
         needed: bool = False,
         store: Path | None = None,
-        make_app: MakeApp | None = None,
+        rest: bool = True,
     ) -> None:
         source = Source(directory, wanted, how, needed=needed)
         self.state = ServeState(directory, wanted, source, plan, clock.realtime_ns())
-        self._streams = StreamServer(self.state, Opportunities(directory, store))
-        self._make_app = make_app
-        self._rest: Any = None
+        self.streams = StreamServer(self.state, Opportunities(directory, store))
+        self._has_rest = rest
+        self._web: list[Any] = []  # uvicorn's servers
         self._tasks: list[asyncio.Task[None]] = []
         self._is_open = False
 
     async def start(self) -> None:
-        """Listen on both ports, and begin to read the rings. UsageError for a port that cannot be had."""
+        """Listen on all ports, and begin to read the rings. UsageError for a port that cannot be had."""
         plan, state = self.state.plan, self.state
-        rest = None if self._make_app is None else _bound("REST", plan.host, plan.http_port, "--http-port")
-        try:
-            await self._streams.open()
-        except BaseException:
-            if rest is not None:
-                rest.close()
-            raise
+        with contextlib.ExitStack() as opened:
+            apps: list[tuple[socket.socket, Any]] = []
+            if self._has_rest:
+                from alphapulse_cli.apps.serve import rest, scraping
+
+                listening = opened.enter_context(bound("REST", plan.host, plan.http_port, "--http-port"))
+                apps.append((listening, rest.make_app(state)))
+                state.http_port = listening.getsockname()[1]
+                if plan.metrics_bind and state.metrics is not None:
+                    host, port = host_and_port(plan.metrics_bind)
+                    listening = opened.enter_context(bound("metrics", host, port, "--metrics-bind HOST:"))
+                    apps.append((listening, scraping.alone(state.metrics)))
+                    state.metrics_port = listening.getsockname()[1]
+            await self.streams.open()
+            opened.pop_all()
         self._is_open = True
-        if rest is not None:
-            assert self._make_app is not None
-            state.http_port = rest.getsockname()[1]
-            self._rest = _uvicorn(self._make_app(state))
-            self._tasks.append(asyncio.create_task(self._rest.serve([rest])))
+        self._web = [_uvicorn(app) for _, app in apps]
+        self._tasks = [
+            asyncio.create_task(server.serve([listening])) for server, (listening, _) in zip(self._web, apps, strict=True)
+        ]
         self._tasks.append(asyncio.create_task(state.source.run()))
 
     async def run(self) -> None:
@@ -87,32 +96,17 @@ class Serving:
     async def stop(self) -> None:
         """End gracefully."""
         self.state.is_stopping = True
-        if self._rest is not None:
-            self._rest.should_exit = True
+        for server in self._web:
+            server.should_exit = True
         if self._is_open:
-            await self._streams.close()
+            await self.streams.close()
         if self._tasks:
-            *rest, source = self._tasks
-            source.cancel()
+            self._tasks[-1].cancel()
             await asyncio.wait(self._tasks, timeout=2 * STOP_WITHIN_S)
-            for task in rest:
+            for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         self.state.source.close()
-
-
-def _bound(what: str, host: str, port: int, option: str) -> socket.socket:
-    """Listening socket. UsageError for a port that cannot be had."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        made = socket.create_server((host, port), family=family, backlog=128)
-        # asyncio sets it for sockets that it makes itself; without it the body of each answer waits 40 ms for a delayed ACK
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return made  # noqa: TRY300
-    except OSError as error:
-        raise UsageError(
-            f"no {what} server on {host}:{port}: {error.strerror or error}", f"port 0 takes any free one: {option} 0"
-        ) from error
 
 
 def _uvicorn(app: Any) -> Any:

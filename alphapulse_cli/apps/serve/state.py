@@ -35,7 +35,6 @@ class ServePlan:
     http_port: int = HTTP_PORT
     token: str = field(default="", repr=False)
     heartbeat_s: float = 15.0
-    compress: bool = False  # offer permessage-deflate
     limits: Limits = field(default_factory=Limits)
     origins: tuple[str, ...] = ()  # of other sites whose pages may read the REST side (CORS)
     history: str = ""  # folder of a dataset or captures, "" for none
@@ -105,6 +104,7 @@ class ServeState:
     on_broadcast: list[Callable[[int, int], None]] = field(default_factory=list)
     port: int = 0  # that is listened on
     http_port: int = 0
+    metrics_port: int = 0
     is_stopping: bool = False
     metrics: Scraped | None = None  # made with the REST side
     streams: ClientServer | None = None  # the WebSocket side, once it was made

@@ -43,6 +43,7 @@ from alphapulse_cli.apps.serve.messages import (
     trade_frame,
 )
 from alphapulse_cli.apps.serve.opportunities import Opportunities
+from alphapulse_cli.apps.serve.ports import bound
 from alphapulse_cli.apps.serve.source import Batch, Key, SourceTrade, State
 from alphapulse_cli.apps.serve.state import ServeState
 from alphapulse_cli.apps.serve.topics import (
@@ -55,7 +56,6 @@ from alphapulse_cli.apps.serve.topics import (
     Topic,
     status_message,
 )
-from alphapulse_cli.errors import UsageError
 from alphapulse_cli.readers.status import BookStatus, StatusSource
 from alphapulse_cli.shm import clock
 
@@ -474,28 +474,23 @@ class StreamServer:
     async def open(self) -> int:
         """Listen, and return the port. UsageError if the port cannot be had."""
         plan = self._plan
-        try:
-            self._server = await serve(
-                self._serve,
-                plan.host,
-                plan.port,
-                process_request=self._respond,
-                select_subprotocol=_chosen,
-                subprotocols=[Subprotocol(one.subprotocol) for one in Encoding],
-                compression=None,
-                max_size=plan.limits.message_bytes,
-                open_timeout=OPEN_WITHIN_S,
-                close_timeout=TOLD_WITHIN_S,
-                ping_interval=plan.heartbeat_s,
-                ping_timeout=2 * plan.heartbeat_s,
-                server_header=None,
-                logger=LOGGER,
-            )
-        except OSError as error:
-            raise UsageError(
-                f"no WebSocket server on {plan.host}:{plan.port}: {error.strerror or error}", "port 0 takes any free one: --port 0"
-            ) from error
-        self._state.port = next(iter(self._server.sockets)).getsockname()[1]
+        listening = bound("WebSocket", plan.host, plan.port, "--port")
+        self._server = await serve(
+            self._serve,
+            sock=listening,
+            process_request=self._respond,
+            select_subprotocol=_chosen,
+            subprotocols=[Subprotocol(one.subprotocol) for one in Encoding],
+            compression=None,
+            max_size=plan.limits.message_bytes,
+            open_timeout=OPEN_WITHIN_S,
+            close_timeout=TOLD_WITHIN_S,
+            ping_interval=plan.heartbeat_s,
+            ping_timeout=2 * plan.heartbeat_s,
+            server_header=None,
+            logger=LOGGER,
+        )
+        self._state.port = listening.getsockname()[1]
         self._state.source.listeners.append(self.streams.on_batch)
         self._tasks = [asyncio.create_task(work()) for work in (self._tick, self._beat, self._look_for_opportunities)]
         self._tasks.append(asyncio.create_task(self.streams.encode_snapshots()))

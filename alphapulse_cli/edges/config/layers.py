@@ -30,6 +30,7 @@ OTHER_VARIABLES = frozenset(  # variables of the build, the scripts and the test
 )
 PROJECT_FILE = "alphapulse.toml"
 LARGEST_FILE_BYTES = 1 << 20
+MASK = "***"
 DEFAULT_SYMBOLS = ("BTC-USD", "ETH-USD")
 
 
@@ -41,6 +42,7 @@ class Key:
     kind: value_types.ValueType
     default: Any
     help: str
+    is_secret: bool = False  # `config show` tells only whether it is set
 
     def env(self, exchange: str = "") -> str:
         """Name of the key's environment variable: ALPHAPULSE_DEPTH, ALPHAPULSE_BINANCE_US_URL."""
@@ -107,6 +109,13 @@ KEYS = (
     Key("wait", value_types.WAIT, "wake", "how a reader waits for the next record; spin is fastest and costs a core"),
     Key("log_level", value_types.LOG_LEVEL, "warning", "least level of the log on stderr; -v and -q change it for one command"),
     Key(
+        "serve_token",
+        value_types.TOKEN,
+        "",
+        "token that clients of `serve` must give; --token-file of `serve` names a file instead; empty: none is needed",
+        is_secret=True,
+    ),
+    Key(
         "on_alarm",
         value_types.COMMAND,
         (),
@@ -130,6 +139,12 @@ class Value:
     key: str  # "depth", "exchange.kraken.url"
     value: Any
     origin: str
+    is_secret: bool = False
+
+    @property
+    def shown(self) -> Any:
+        """Value for people: a secret is masked."""
+        return MASK if self.is_secret and self.value else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +209,7 @@ def load(environ: Mapping[str, str] = os.environ, directory: Path | None = None)
     for value in chain(_from_environment(environ), of_files):
         found.setdefault(value.key, value)
     names = ((key, dotted(key.name, exchange)) for key, exchange in known())
-    return Settings({name: found.get(name) or Value(name, key.default, "default") for key, name in names}, commands)
+    return Settings({name: found.get(name) or Value(name, key.default, "default", key.is_secret) for key, name in names}, commands)
 
 
 def misspelt(
@@ -218,7 +233,12 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[Value]:
     for key, exchange in known():
         text = environ.get(key.env(exchange))
         if text is not None:  # an empty variable is a value, which replaces that of a file
-            yield Value(dotted(key.name, exchange), _checked(key.kind.of_text, text, key, key.env(exchange)), key.env(exchange))
+            yield Value(
+                dotted(key.name, exchange),
+                _checked(key.kind.of_text, text, key, key.env(exchange)),
+                key.env(exchange),
+                key.is_secret,
+            )
 
 
 def _commands(document: dict[str, Any], path: Path) -> Mapping[str, Any]:
@@ -252,7 +272,12 @@ def _from_table(table: Mapping[str, Any], keys: tuple[Key, ...], path: Path, exc
         key = by_name.get(name)
         if key is None:
             raise UsageError(f"{path}: unknown key {dotted(name, exchange)!r}", nearest(name, by_name))
-        yield Value(dotted(name, exchange), _checked(key.kind.of_toml, given, key, f"{path}: {dotted(name, exchange)}"), str(path))
+        yield Value(
+            dotted(name, exchange),
+            _checked(key.kind.of_toml, given, key, f"{path}: {dotted(name, exchange)}"),
+            str(path),
+            key.is_secret,
+        )
 
 
 def _checked(convert: Callable[[Any], Any], given: Any, key: Key, where: str) -> Any:

@@ -204,6 +204,22 @@ def _checksum_of_toml(value: Any) -> str:
     return _checksum(value)
 
 
+MOST_TOKEN = 1024
+
+
+def token(text: str) -> str:
+    """Secret text that a header can carry, or "" for none. ValueError, which does not show it, for any other."""
+    if not text.isascii() or not text.isprintable() or " " in text or len(text) > MOST_TOKEN:
+        raise ValueError(f"not a token: 1 to {MOST_TOKEN} visible ASCII characters without spaces")
+    return text
+
+
+def _token_of_toml(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("expected a text in quotes")  # noqa: TRY004 - as every wrong value
+    return token(value)
+
+
 def _bounds(words: str, read: Callable[[str], object]) -> ValueType:
     def check(text: str) -> str:
         read(text)
@@ -213,6 +229,7 @@ def _bounds(words: str, read: Callable[[str], object]) -> ValueType:
 
 
 TEXT = _of_string("text", str)
+TOKEN = ValueType("a secret text", token, _token_of_toml)
 PATH = _of_string("a path", _path)
 COUNT = ValueType("a whole number", count, _only(int, "a whole number", lambda value: count(str(value))))
 POWER_OF_TWO = ValueType(

@@ -24,7 +24,7 @@ ENCODINGS = ("json", "msgpack", "raw")
 @asynccontextmanager
 async def serving(directory, **plan):
     """A running server of everything in the directory."""
-    made = Serving(ServePlan(port=0, **plan), directory, Wanted())
+    made = Serving(ServePlan(port=0, **plan), directory, Wanted(), rest=False)
     await made.start()
     running = asyncio.create_task(made.run())
     try:
@@ -533,7 +533,7 @@ class TestRequests:
                 await client.subscribe("bbo", symbol="BTC-USD")
                 await client.until(lambda: client.of("bbo") and client.of("bbo")[-1]["version"] >= 20)
                 assert client.books[KEY].groups == groups
-                assert not [topic for topic in server._streams.streams._topics if topic[0] == "deltas"]
+                assert not [topic for topic in server.streams.streams._topics if topic[0] == "deltas"]
 
         asyncio.run(run())
 
