@@ -659,6 +659,26 @@ def scorecards() -> Iterator[str]:
     )
 
 
+SESSION = """\
+```json
+{"op":"subscribe","channel":"deltas","exchange":"kraken","symbol":"BTC-USD","id":1}
+{"type":"subscribed","subscription":1,"channel":"deltas","set":"kraken","symbol":"BTC-USD","books":1,"id":1}
+{"type":"snapshot","set":"kraken","symbol":"BTC-USD","epoch":1795910217,"version":812,"part":1,"parts":1,"bids":[["64000.1","0.5"]]}
+{"type":"group","set":"kraken","symbol":"BTC-USD","kind":"DELTA","epoch":1795910217,"version":813,"prev_version":812,"changes":[["bid","64000.1","0"]]}
+```
+
+(The fields are not all shown.)
+
+1. `exchange` and `symbol` may be patterns with `*` and `?`. Books that appear later are taken in too.
+2. *deltas*: a whole `snapshot` replaces what the client has, whenever it comes. A `group` of kind DELTA whose `prev_version` is the client's version is applied
+   whole: size 0 removes a level. A CHECK has the hash of the book ([how it is made](layouts.md)): a client can prove its copy.
+3. A client that comes back gives the copies that it still has in `resume`. It is answered by `resumed` and the groups behind them, or by `not_resumed` and a
+   `snapshot`. This works over a restart of the server for as long as the ring holds the groups; another writer has another epoch, and its books begin with a snapshot.
+4. *trades*: what happens from now on. *bbo*, *book:N*, *status*: the value of now, then each change. *stats*: once a second.
+5. `status` comes on every channel of a book when its state changes, also for a writer that died. Only a LIVE book may be believed.
+6. `replay` marks what a replay writes: it is of the past."""
+
+
 def websocket() -> Iterator[str]:
     from alphapulse_cli.apps.serve import messages, topics
     from alphapulse_cli.apps.serve.clients import TOLD_WITHIN_S
@@ -678,26 +698,7 @@ def websocket() -> Iterator[str]:
         "The server begins with `welcome`. The client sends requests, one object a message, and gets an answer to each, with its `id` if it had one. A field"
         " that is unknown is ignored; one that is missing or wrong is answered by an `error` that names it, and the connection goes on."
     )
-    yield code(
-        '{"op":"subscribe","channel":"deltas","exchange":"kraken","symbol":"BTC-USD","id":1}\n'
-        '{"type":"subscribed","subscription":1,"channel":"deltas","set":"kraken","symbol":"BTC-USD","books":1,"id":1}\n'
-        '{"type":"snapshot","set":"kraken","symbol":"BTC-USD","epoch":1795910217,"version":812,"part":1,"parts":1,"bids":[["64000.1","0.5"],…\n'
-        '{"type":"group","set":"kraken","symbol":"BTC-USD","kind":"DELTA","epoch":1795910217,"version":813,"prev_version":812,…',
-        "json",
-    )
-    yield "\n".join(
-        [
-            "1. `exchange` and `symbol` may be patterns with `*` and `?`. Books that appear later are taken in too.",
-            "2. *deltas*: a whole `snapshot` replaces what the client has, whenever it comes. A `group` of kind DELTA whose `prev_version` is the"
-            " client's version is applied whole: size 0 removes a level. A CHECK has the hash of the book: a client can prove its copy.",
-            "3. A client that comes back gives the copies that it still has in `resume`. It is answered by `resumed` and the groups behind them, or by"
-            " `not_resumed` and a `snapshot`. This works over a restart of the server as long as the ring holds the groups; another writer has"
-            " another epoch, and its books begin with a snapshot.",
-            "4. *trades*: what happens from now on. *bbo*, *book:N*, *status*: the value of now, then each change. *stats*: once a second.",
-            "5. `status` comes on every channel of a book when its state changes, also for a writer that died. Only a LIVE book may be believed.",
-            "6. `replay` marks what a replay writes: it is of the past.",
-        ]
-    )
+    yield SESSION
     yield "## Encodings"
     yield table(
         ("subprotocol", "messages"),
@@ -771,7 +772,7 @@ def json_type(kind: Mapping[str, Any]) -> str:
         return "decimal text"
     words = {"string": "text", "array": "list", "boolean": "true or false", "object": "object", "null": "null"}
     types = kind["type"] if isinstance(kind["type"], list) else [kind["type"]]
-    return " or ".join(words.get(one, one) for one in types)
+    return " or ".join(str(words.get(one, one)) for one in types)
 
 
 def rest() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Demo: a process of simulated exchanges, and a collector process for each exchange.
+"""Demo: a process of simulated exchanges, a collector process for each exchange, and a server of them where it is wanted.
 
     sim (one process, one hidden price) ══ loopback WebSocket + REST ══► collect, n times ══ shared memory ══► any readers
 
@@ -36,6 +36,7 @@ class DemoPlan:
     plant: str = "6/min"  # as `--plant` of `sim`
     transport: str = "auto"  # the WebSocket library of the collectors
     verbosity: Sequence[str] = ()  # -v or -q, for the children
+    serve_ports: tuple[int, int] | None = None  # of `serve`, WebSocket and REST; None: it does not run
 
     def symbols_by_exchange(self) -> dict[str, list[str]]:
         """Symbols of each exchange: of `symbols` those that its simulator lists, or the same against USDT where it lists none.
@@ -85,6 +86,8 @@ async def demo(plan: DemoPlan, on_line: OnLine, failed: Callable[[ExitCode], Non
             raise AlphapulseError(f"the simulators did not start within {READY_TIMEOUT_S:.0f} s") from None
         symbols = plan.symbols_by_exchange()
         collectors = [_collector(plan, name, symbols[name], *where) for name, where in addresses.items()]
+        if plan.serve_ports is not None:
+            collectors.append(_server(plan, list(addresses), plan.serve_ports))
         working = asyncio.create_task(supervise(collectors, on_line, together=True, failed=failed))
         talking = asyncio.create_task(relay(simulator, "sim", on_line))  # ends with the simulators
         try:
@@ -137,3 +140,11 @@ def _collector(plan: DemoPlan, name: str, symbols: Sequence[str], websocket_url:
         skip_unlisted=True,
     )
     return Child(name, [*one.to_argv(), "--supervised", *plan.verbosity])
+
+
+def _server(plan: DemoPlan, names: Sequence[str], ports: tuple[int, int]) -> Child:
+    where = ["--shm-dir", plan.shm_dir] if plan.shm_dir else []
+    listened = ["--port", str(ports[0]), "--http-port", str(ports[1])]
+    return Child(
+        "serve", ["serve", "--exchange", ",".join(names), *listened, *where, "--wait-for", "--supervised", *plan.verbosity]
+    )

@@ -48,6 +48,15 @@ def demo(
             help="Rate of planted cross-exchange opportunities: 6/min, 10s, or off.",
         ),
     ] = "6/min",
+    serve: Annotated[
+        bool, typer.Option("--serve", show_default=False, help="Run `alphapulse serve` on these books too (extra `serve`).")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, metavar="PORT", help="With --serve, port of the WebSocket side; 0 takes a free one.")
+    ] = 8765,
+    http_port: Annotated[
+        int, typer.Option(min=0, max=65_535, metavar="PORT", help="With --serve, port of the REST side; 0 takes a free one.")
+    ] = 8080,
     shm_dir: options.ShmDir = None,
     duration: options.Duration = None,
     plain: Annotated[
@@ -60,7 +69,8 @@ def demo(
     An exchange that lists none of the symbols is simulated with the same against USDT.
 
     While it runs, try in a second terminal: alphapulse tail deltas; alphapulse reconstruct --symbol BTC-USD --depth 10;
-    alphapulse arb watch; alphapulse segments. q or Ctrl-C ends it; only retired segments remain.
+    alphapulse arb watch; alphapulse segments; with --serve a browser at http://127.0.0.1:8080/docs. q or Ctrl-C ends it; only retired
+    segments remain.
     """
     import asyncio
     import sys
@@ -90,7 +100,12 @@ def demo(
         plant,
         transport=settings.get("transport"),
         verbosity=stderr.flags(),
+        serve_ports=(port, http_port) if serve else None,
     )
+    if serve:
+        from alphapulse_cli.apps.serve.serve import require_extra
+
+        require_extra()
     plan.symbols_by_exchange()  # before anything is started
     board = not render.wants_json(as_json) and sys.stdout.isatty()
     notices = running.Notices(on_board=board)

@@ -116,6 +116,8 @@ def serve(
 
     Example: alphapulse serve --port 8765; then: curl http://127.0.0.1:8080/api/v1/exchanges
     """
+    from functools import partial
+
     from alphapulse_cli.apps.serve.state import ServePlan
     from alphapulse_cli.cli import running
     from alphapulse_cli.readers.selection import Wanted, settled
@@ -141,7 +143,8 @@ def serve(
         if not wait_for:
             wanted = settled(directory, wanted)
         made = serving(plan, directory, wanted, how=settings.choose("wait", wait), needed=not wait_for, store=_kept_at(store))
-        raise typer.Exit(running.run(_until_over(made, duration, as_json=as_json), supervised=supervised))
+        say = _tell_parent if supervised else partial(_say_addresses, as_json=as_json)
+        raise typer.Exit(running.run(_until_over(made, duration, say), supervised=supervised))
 
 
 def _needed() -> "Callable[..., Serving]":
@@ -152,12 +155,12 @@ def _needed() -> "Callable[..., Serving]":
     return Serving
 
 
-async def _until_over(serving: "Serving", duration: float | None, *, as_json: bool) -> ExitCode:
+async def _until_over(serving: "Serving", duration: float | None, say: "Callable[[ServeState], None]") -> ExitCode:
     import asyncio
 
     try:
         await serving.start()
-        _say_addresses(serving.state, as_json=as_json)
+        say(serving.state)
         try:
             async with asyncio.timeout(duration):
                 await serving.run()
@@ -176,6 +179,14 @@ def addresses(state: "ServeState") -> dict[str, Any]:
         bound = state.plan.metrics_bind.rpartition(":")[0]
         row["metrics_url"] = f"http://{bound}:{state.metrics_port}/metrics"
     return row
+
+
+def _tell_parent(state: "ServeState") -> None:
+    from alphapulse_cli.apps.collect.supervise import COLLECTING
+
+    print(COLLECTING.decode(), flush=True)
+    row = addresses(state)
+    stderr.note(f"{row['websocket_url']} and {row['rest_url']}/docs")
 
 
 def _say_addresses(state: "ServeState", *, as_json: bool) -> None:

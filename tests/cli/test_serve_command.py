@@ -253,3 +253,31 @@ class TestResume:
 def at(client):
     copy = client.books.get(KEY)
     return (copy.epoch, copy.version) if copy else None
+
+
+def test_the_demo_serves_every_book_exactly(alphapulse):
+    """Simulated exchanges, collectors and the server, as a newcomer starts them: each copy is proved by CHECKs in each encoding."""
+
+    async def run():
+        demo = alphapulse.start("demo", "--serve", *FREE, "--json", "--rate", "40", "--duration", "10m")
+        line = await asyncio.to_thread(demo.stderr.readline)
+        assert line.startswith(b"serve: ws://127.0.0.1:"), line
+        draining = asyncio.create_task(asyncio.to_thread(demo.stdout.read))
+        port = int(line.split()[1].decode().rpartition(":")[2].strip("/"))
+        clients = [await StreamClient.open(port, encoding) for encoding in ("json", "msgpack", "raw")]
+        for client in clients:
+            await client.subscribe("deltas")
+            await client.subscribe("trades")
+        for client in clients:
+            await client.until(
+                lambda client=client: len(client.books) == 9 and all(copy.checks >= 3 for copy in client.books.values()), 60
+            )
+            assert client.counts["trade"] > 0
+        demo.terminate()
+        for client in clients:
+            assert (await client.until_closed())[0] == 1012
+        assert await asyncio.to_thread(demo.wait, 60) == 0
+        await draining
+        assert demo.stderr.read() == b""
+
+    asyncio.run(run())

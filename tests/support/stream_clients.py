@@ -38,9 +38,9 @@ def mixed(value):
     return value ^ value >> 31
 
 
-def hash_of(levels):
-    """Hash of {(is ask, ticks): lots}."""
-    return sum(mixed(mixed(2 * ticks + is_ask & MASK) + lots & MASK) for (is_ask, ticks), lots in levels.items()) & MASK
+def mixed_level(side_and_ticks, lots):
+    is_ask, ticks = side_and_ticks
+    return mixed(mixed(2 * ticks + is_ask & MASK) + lots & MASK)
 
 
 def units(text, decimals):
@@ -55,21 +55,29 @@ class Copy:
     def __init__(self):
         self.epoch = self.version = None
         self.levels = {}
+        self.hash = 0
         self.parts = 0
         self.checks = 0
         self.groups = 0
 
-    @property
-    def hash(self):
-        return hash_of(self.levels)
+    def set(self, side_and_ticks, lots):
+        """Set one level; 0 removes it. The hash follows."""
+        before = self.levels.pop(side_and_ticks, 0)
+        if before:
+            self.hash -= mixed_level(side_and_ticks, before)
+        if lots:
+            self.levels[side_and_ticks] = lots
+            self.hash += mixed_level(side_and_ticks, lots)
+        self.hash &= MASK
 
     def begin(self, message, levels):
         """A part of a snapshot."""
         if message["part"] == 1:
-            self.levels, self.parts, self.version = {}, 0, None
+            self.levels, self.hash, self.parts, self.version = {}, 0, 0, None
         self.parts += 1
         assert self.parts == message["part"]
-        self.levels.update(levels)
+        for side_and_ticks, lots in levels.items():
+            self.set(side_and_ticks, lots)
         if message["part"] == message["parts"]:
             self.epoch, self.version = message["epoch"], message["version"]
             if "book_hash" in message:
@@ -84,9 +92,7 @@ class Copy:
         if message["kind"] == "DELTA":
             assert message["prev_version"] == self.version, f"the chain broke: {message['prev_version']} behind {self.version}"
             for is_ask, ticks, lots in changes:
-                self.levels[is_ask, ticks] = lots
-                if not lots:
-                    del self.levels[is_ask, ticks]
+                self.set((is_ask, ticks), lots)
             self.version = message["version"]
         else:
             assert message["version"] == self.version

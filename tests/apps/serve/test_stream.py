@@ -182,7 +182,7 @@ class TestResume:
                     again = await StreamClient.open(server.state.port, encoding)
                     again.books[KEY] = type(copy)()
                     again.books[KEY].epoch, again.books[KEY].version = copy.epoch, copy.version
-                    again.books[KEY].levels = dict(copy.levels)
+                    again.books[KEY].levels, again.books[KEY].hash = dict(copy.levels), copy.hash
                     wish = {"set": "kraken", "symbol": "BTC-USD", "epoch": copy.epoch, "version": copy.version}
                     await again.subscribe("deltas", symbol="BTC-USD", resume=[wish])
                     await moved(writer, dice, [again], 5)
