@@ -214,9 +214,9 @@ def test_no_answer_waits_for_a_delayed_ack():
     """The system would hold back an answer's body until the client confirms its head, 40 ms later."""
     import socket
 
-    from alphapulse_cli.apps.serve.serve import _bound
+    from alphapulse_cli.apps.serve.ports import bound
 
-    with _bound("REST", "127.0.0.1", 0, "--http-port") as listening, socket.create_connection(listening.getsockname()):
+    with bound("REST", "127.0.0.1", 0, "--http-port") as listening, socket.create_connection(listening.getsockname()):
         accepted, _ = listening.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
