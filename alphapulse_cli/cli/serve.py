@@ -136,23 +136,27 @@ def serve(
         _bind(metrics_bind),
     )
     wanted = Wanted.of(exchanges, symbols)
-    serving = _needed()
+    make_serving = _needed()
     if plan.host not in LOOPBACK and not plan.token:
         stderr.warning(f"everybody who can reach {plan.host} may read: there is no token")
     with open_directory(settings.choose("shm_dir", shm_dir) or None, create=wait_for) as directory:
         if not wait_for:
             wanted = settled(directory, wanted)
-        made = serving(plan, directory, wanted, how=settings.choose("wait", wait), needed=not wait_for, store=_kept_at(store))
+        made = make_serving(plan, directory, wanted, how=settings.choose("wait", wait), needed=not wait_for, store=_kept_at(store))
         say = _tell_parent if supervised else partial(_say_addresses, as_json=as_json)
         raise typer.Exit(running.run(_until_over(made, duration, say), supervised=supervised))
 
 
 def _needed() -> "Callable[..., Serving]":
-    """The server's class. UsageError where the extra is absent."""
+    """The server with its REST side. UsageError where the extra is absent."""
+    from functools import partial
+
     from alphapulse_cli.apps.serve.serve import Serving, require_extra
 
     require_extra()
-    return Serving
+    from alphapulse_cli.apps.serve.rest import make_app
+
+    return partial(Serving, make_app=make_app)
 
 
 async def _until_over(serving: "Serving", duration: float | None, say: "Callable[[ServeState], None]") -> ExitCode:

@@ -10,7 +10,7 @@ service restarts), lets requests that are being answered end within STOP_WITHIN_
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ STOP_WITHIN_S = 5.0
 MESSAGE_BYTES = 16 << 10  # of a WebSocket client of the REST port, as of the other
 MODULES = ("fastapi", "uvicorn", "msgpack", "prometheus_client", "fastapi_offline")
 
+MakeApp = Callable[[ServeState], Any]  # an ASGI application of the state
+
 
 def require_extra() -> None:
     """Import what the server needs. UsageError, with the installation's command, where it is absent."""
@@ -39,7 +41,7 @@ def require_extra() -> None:
 class Serving:
     """The running server, from `start` to `stop`. NoSegment if `needed` and nothing wanted is there.
 
-    `rest` False leaves out the REST side.
+    Without `make_app`, which is `rest.make_app`, there is no REST side.
     """
 
     def __init__(
@@ -51,12 +53,12 @@ class Serving:
         how: str = "wake",
         needed: bool = False,
         store: Path | None = None,
-        rest: bool = True,
+        make_app: MakeApp | None = None,
     ) -> None:
         source = Source(directory, wanted, how, needed=needed)
         self.state = ServeState(directory, wanted, source, plan, clock.realtime_ns())
         self.streams = StreamServer(self.state, Opportunities(directory, store))
-        self._has_rest = rest
+        self._make_app = make_app
         self._web: list[Any] = []  # uvicorn's servers
         self._tasks: list[asyncio.Task[None]] = []
         self._is_open = False
@@ -66,11 +68,11 @@ class Serving:
         plan, state = self.state.plan, self.state
         with contextlib.ExitStack() as opened:
             apps: list[tuple[socket.socket, Any]] = []
-            if self._has_rest:
-                from alphapulse_cli.apps.serve import rest, scraping
+            if self._make_app is not None:
+                from alphapulse_cli.apps.serve import scraping
 
                 listening = opened.enter_context(bound("REST", plan.host, plan.http_port, "--http-port"))
-                apps.append((listening, rest.make_app(state)))
+                apps.append((listening, self._make_app(state)))
                 state.http_port = listening.getsockname()[1]
                 if plan.metrics_bind and state.metrics is not None:
                     host, port = host_and_port(plan.metrics_bind)

@@ -129,7 +129,7 @@ async def test_a_stop_tells_its_clients_1012(directory, writer):
         await client.until(lambda: KEY in client.books)
     await client.until(lambda: client.closed is not None)
     assert client.closed[0] == 1012
-    assert not server._streams.streams.clients
+    assert not server.streams.streams.clients
 
 
 async def test_what_is_wrong_is_answered_and_the_connection_goes_on(directory, writer):

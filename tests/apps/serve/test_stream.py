@@ -24,7 +24,7 @@ ENCODINGS = ("json", "msgpack", "raw")
 @asynccontextmanager
 async def serving(directory, **plan):
     """A running server of everything in the directory."""
-    made = Serving(ServePlan(port=0, **plan), directory, Wanted(), rest=False)
+    made = Serving(ServePlan(port=0, **plan), directory, Wanted())
     await made.start()
     running = asyncio.create_task(made.run())
     try:
