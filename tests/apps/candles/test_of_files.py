@@ -1,6 +1,7 @@
 """Candles of captures and datasets: those of the exchange's own messages, whatever was lost on the way; and what was lost is told."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from support import datasets
@@ -282,7 +283,7 @@ def test_a_file_that_keep_removed_meanwhile_is_told(tmp_path):
 
 def test_a_restart_that_is_noticed_in_the_ring_of_trades_after_the_books_live_again_is_no_gap(tmp_path):
     at_ns = datasets.NOON_NS
-    states = [
+    states: list[tuple[str, int, dict[str, Any]]] = [
         ("begun", 0, {"ring": "deltas"}),
         ("snapshot", 0, {"symbol": "BTC-USD", "state": "LIVE", "ring": "deltas"}),
         ("check", 58, {"symbol": "BTC-USD", "state": "LIVE", "ring": "deltas"}),
@@ -293,7 +294,7 @@ def test_a_restart_that_is_noticed_in_the_ring_of_trades_after_the_books_live_ag
     ]
     rows = [
         datasets.row(
-            "status", **{"symbol": "", "kind": kind, "timestamp_ns": at_ns + second * S, "epoch": 1, "sequence": place} | more
+            "status", **{"symbol": "", "kind": kind, "timestamp_ns": at_ns + second * S, "epoch": 1, "sequence": place, **more}
         )
         for place, (kind, second, more) in enumerate(states)
     ]
