@@ -13,6 +13,7 @@ whoever turns it into files again, after a crash at any moment, finds those that
 
 import contextlib
 import fcntl
+import itertools
 import os
 import re
 import zlib
@@ -283,10 +284,16 @@ def finish(dataset: Path, path: Path) -> Finished:
             done += Finished(0, 1, of_day.num_rows, size)
             _sync_folder(target.parent)
     if held.unread_bytes:
-        path.rename(path.with_name(path.name + DAMAGED))
+        path.rename(_free_name(path))
     else:
         path.unlink()
     return done + Finished(streams=1, unread_bytes=held.unread_bytes)
+
+
+def _free_name(path: Path) -> Path:
+    """Name under which a damaged stream stays: a part that left no files may have its number again."""
+    names = itertools.chain((f"{path.name}{DAMAGED}",), (f"{path.name}.{number}{DAMAGED}" for number in itertools.count(2)))
+    return next(one for one in map(path.with_name, names) if not one.exists())
 
 
 def open_folder(dataset: Path) -> Path:

@@ -239,6 +239,15 @@ class TestRecovery:
             assert "newer alphapulse" in refused.value.hint
         assert path.exists()
 
+    def test_a_damaged_stream_does_not_take_the_place_of_another(self, tmp_path):
+        kept = []
+        for number in range(3):
+            path = killed(tmp_path)
+            kept.append(bytes([number]) * 40 + path.read_bytes()[40:])
+            path.write_bytes(kept[-1])
+            assert streams.recover(tmp_path, "kraken").unread_bytes == len(kept[-1])
+        assert sorted(one.read_bytes() for one in (tmp_path / ".open").glob("*.damaged")) == sorted(kept)
+
     def test_zeros_behind_a_streams_batches_are_told(self, tmp_path):
         path = killed(tmp_path)
         path.write_bytes(path.read_bytes() + bytes(4096))  # as a disk may leave them when the power fails
