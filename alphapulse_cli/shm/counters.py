@@ -98,6 +98,7 @@ LAST_VALUES = frozenset(
     }
 )  # every other counter is a sum
 
+_SIGN = 1 << 63
 LABELS = tuple(c.label for c in Counter)
 
 
@@ -197,7 +198,8 @@ class CountersReader:
                 break
             name = bytes(self.segment.memory[start : start + layout.NAME_BYTES]).rstrip(b"\0").decode("ascii", "backslashreplace")
             first = start // 8 + BLOCK_HEAD_WORDS
-            found[name] = [_signed(self._words.load_relaxed(at)) for at in range(first, first + held)] + lacking
+            words = map(self._words.load_relaxed, range(first, first + held))
+            found[name] = [word if word < _SIGN else word - 2 * _SIGN for word in words] + lacking
         self.segment.require_whole()
         return found
 
@@ -230,4 +232,4 @@ def _histograms(segment: Segment) -> tuple[Histogram, Histogram]:
 
 
 def _signed(word: int) -> int:
-    return word - (1 << 64) if word >> 63 else word
+    return word if word < _SIGN else word - 2 * _SIGN

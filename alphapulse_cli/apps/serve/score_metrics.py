@@ -6,7 +6,7 @@ windows are for Prometheus: `rate(alphapulse_valid_seconds_total[1h]) / rate(alp
 
 from collections.abc import Collection
 
-from alphapulse_cli.apps.serve.exposition import BOOK, SET, Metric, Page, counter, gauge
+from alphapulse_cli.apps.serve.exposition import BOOK, SET, Metric, Page, Row, counter, gauge
 from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.scores import Counts, RowCopy, RowKind, Score, read_scores
 
@@ -39,6 +39,7 @@ OF_CONNECTION = (
     (OPEN, Score.OPEN_NS),
     (ASKED_FOR, Score.OBSERVED_NS),
 )
+SYMBOL_ROW, CONNECTION_ROW = (Row(*((one,) for one, _ in metrics)) for metrics in (OF_SYMBOL, OF_CONNECTION))
 SCORE_METRICS: tuple[Metric, ...] = (*(one for one, _ in OF_SYMBOL), HEALINGS, HEALING, *(one for one, _ in OF_CONNECTION))
 
 
@@ -54,11 +55,11 @@ def add_scores(page: Page, directory: Directory, set_name: str, symbols: Collect
     }  # two samples of one series are an error
     for row in newest.values():
         if row.kind == RowKind.SYMBOL and (symbols is None or row.name in symbols):
-            _add(page, OF_SYMBOL, (*labels, row.name), row)
+            _add(page, SYMBOL_ROW, OF_SYMBOL, (*labels, row.name), row)
             if row.get(Score.BREAKS):  # without one there was nothing to heal
                 found.append(row.healings())
         elif row.kind == RowKind.CONNECTION:
-            _add(page, OF_CONNECTION, (*labels, str(row.connection)), row)
+            _add(page, CONNECTION_ROW, OF_CONNECTION, (*labels, str(row.connection)), row)
     healings = Counts.of_all(found)
     page.add(HEALINGS, labels, healings.count)
     for fraction in QUANTILES:
@@ -67,7 +68,5 @@ def add_scores(page: Page, directory: Directory, set_name: str, symbols: Collect
             page.add(HEALING, (*labels, str(fraction)), healed_ms / 1e3)
 
 
-def _add(page: Page, metrics: tuple[tuple[Metric, Score], ...], labels: tuple[str, ...], row: RowCopy) -> None:
-    for metric, score in metrics:
-        value = row.get(score)
-        page.add(metric, labels, value / 1e9 if score.unit == "ns" else value)
+def _add(page: Page, row: Row, scored: tuple[tuple[Metric, Score], ...], labels: tuple[str, ...], copy: RowCopy) -> None:
+    page.add_row(row, labels, [copy.get(score) / 1e9 if score.unit == "ns" else copy.get(score) for _, score in scored])
