@@ -16,8 +16,9 @@ from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.cursor import list_cursors
 from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.shm.scores import RowKind, Score, ScoresWriter
 from alphapulse_cli.shm.segment import Liveness
-from alphapulse_cli.tui.feed import arbitrage_feed, book_feed, set_feed
+from alphapulse_cli.tui.feed import arbitrage_feed, book_feed, feed, set_feed
 from alphapulse_cli.tui.feed.book_feed import moves
 from alphapulse_cli.tui.feed.feed import ScreenFeed
 from alphapulse_cli.tui.feed.picture import LADDER_LEVELS, Picture, Watched
@@ -368,6 +369,32 @@ class TestTheThread:
 
     def test_stopped_before_it_began(self, shm_dir):
         ScreenFeed(str(shm_dir), Wanted(), fail, fail).stop()
+
+
+class TestScorecards:
+    """They are read for their screen alone."""
+
+    @pytest.fixture
+    def scored(self, shm_dir, directory):
+        writer = Writer(directory)
+        made = ScoresWriter(directory, "kraken", "kraken", 1, clock.monotonic_ns())
+        made.row(RowKind.SYMBOL, "BTC-USD", clock.monotonic_ns()).add(Score.GAPS, 3)
+        return writer
+
+    def test_cost_nothing_while_another_screen_is_in_front(self, scored, stepped, monkeypatch):
+        monkeypatch.setattr(feed, "cards", fail)
+        assert stepped().step().cards is None
+
+    def test_are_those_of_the_chosen_window(self, scored, stepped):
+        made = stepped()
+        made.feed.turn_to("feeds")
+        for window in ("hour", "day", "start"):
+            made.feed.judge(window)
+            found = {(card.kind, card.symbol): card for card in made.step().cards}
+            assert found["symbol", "BTC-USD"].gaps == 3
+            assert {card.window for card in found.values()} == {window}
+        made.feed.turn_to("tape")
+        assert made.step().cards is None
 
 
 assert SIZE_DECIMALS == 8  # what the sizes above are written with
