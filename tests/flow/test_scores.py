@@ -3,7 +3,7 @@
 import pytest
 
 from alphapulse_cli.flow.outlet import Outlet
-from alphapulse_cli.flow.scores import Scorekeeper
+from alphapulse_cli.flow.scores import BookScore, Scorekeeper
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.scores import RowKind, Score, ScoresWriter, read_scores
@@ -28,11 +28,15 @@ class Desk:
 
     def __init__(self, directory):
         self.directory, self.at = directory, START
-        self.outlet = Outlet(directory, "kraken", "kraken", ["BTC-USD", "ETH-USD"], 0, START)
-        self.restart()
+        self.begin()
 
     def restart(self):
-        """Another writer, which goes on."""
+        """Another writer, which goes on; its counters begin at 0."""
+        self.outlet.close()
+        self.begin()
+
+    def begin(self):
+        self.outlet = Outlet(self.directory, "kraken", "kraken", ["BTC-USD", "ETH-USD"], 0, START)
         file = ScoresWriter(self.directory, "kraken", "kraken", self.outlet.epoch, self.at)
         self.keeper = Scorekeeper(file, self.outlet.counters, lambda: self.at)
         self.book = self.keeper.book("BTC-USD")
@@ -188,7 +192,7 @@ class TestCounts:
         desk.keeper.bring_up(desk.at)
         desk.pass_time(SECOND)
         desk.restart()
-        counters.add(Counter.GAPS, 5)
+        desk.outlet.counters.block("BTC-USD").add(Counter.GAPS, 5)
         assert desk.scores(Score.GAPS) == (7,)
 
     def test_of_a_connection(self, desk):
@@ -242,3 +246,82 @@ def test_a_symbol_without_room_has_no_score_and_the_others_go_on(desk, monkeypat
     assert desk.keeper.book("SOL-USD") is None
     assert desk.keeper.connection(1, Connection("SOL-USD", "BTC-USD")) is None
     desk.keeper.bring_up(desk.at)
+
+
+class Hasty(BookScore):
+    """Takes a hung writer's book for valid."""
+
+    def add_up(self, now_ns):
+        held, self._loop.beaten_ns = self._loop.beaten_ns, now_ns
+        super().add_up(now_ns)
+        self._loop.beaten_ns = held
+
+
+class Easy(BookScore):
+    """Takes any return to LIVE for a healing."""
+
+    def changed(self, state, reason, status):
+        self._ails = True
+        super().changed(state, reason, status)
+
+
+class Late(BookScore):
+    """Counts a healing from the last change of state on, not from the end of LIVE."""
+
+    def changed(self, state, reason, status):
+        was_broken = self._broke_ns
+        super().changed(state, reason, status)
+        if was_broken and self._broke_ns:
+            self._broke_ns = self._loop.now()
+
+
+class Strict(BookScore):
+    """Takes retirement for a break."""
+
+    def changed(self, state, reason, status):
+        super().changed(state, BookReason.NONE if reason is BookReason.RETIRED else reason, status)
+
+
+class Deaf(BookScore):
+    """Adds up the time only when it is brought up."""
+
+    def changed(self, state, reason, status):
+        at_ns, self._at_ns = self._at_ns, self._loop.now()
+        super().changed(state, reason, status)
+        self._at_ns = at_ns
+
+
+class Forgetful(BookScore):
+    """Begins at 0 with each writer."""
+
+    def __init__(self, row, counters, loop):
+        super().__init__(row, counters, loop)
+        self._counted_from = dict.fromkeys(self._counted_from, 0)
+
+
+class Nervous(BookScore):
+    """Counts each status other than TRADING as another halt."""
+
+    def changed(self, state, reason, status):
+        self._is_restricted = False
+        super().changed(state, reason, status)
+
+
+@pytest.mark.parametrize(
+    ("broken", "test"),
+    [
+        (Hasty, TestValidTime.test_of_a_writer_that_hangs_ends_when_readers_take_it_for_dead),
+        (Hasty, TestValidTime.test_the_same_where_a_message_comes_before_the_first_heartbeat),
+        (Easy, TestHealing.test_silence_alone_is_no_healing),
+        (Late, TestHealing.test_includes_the_silence_before_a_lost_connection),
+        (Strict, TestValidTime.test_a_retired_book_is_not_observed),
+        (Deaf, TestValidTime.test_is_the_time_in_which_the_book_was_live),
+        (Forgetful, TestCounts.test_go_on_with_another_writer_whose_counters_do_not),
+        (Nervous, lambda _, desk: test_halts_are_counted_and_timed(desk)),
+    ],
+)
+def test_broken_scores_are_caught(broken, test, directory, monkeypatch):
+    """The tests above, with a BookScore that is wrong in one way."""
+    monkeypatch.setattr("alphapulse_cli.flow.scores.BookScore", broken)
+    with pytest.raises(AssertionError):
+        test(None, Desk(directory))
