@@ -13,6 +13,7 @@ import http.client
 import re
 import select
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -20,11 +21,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from alphapulse_cli.apps.bench.children import Gone, Lines, child
+from alphapulse_cli.apps.bench.frames import BenchFeed, Tape, tape
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.report import Result, Samples, quantile
 from alphapulse_cli.apps.bench.scenarios.book import full_book, levels_of, ten_changes
+from alphapulse_cli.apps.bench.scenarios.pipeline import open_ingest
 from alphapulse_cli.edges.columns.extras import require
 from alphapulse_cli.errors import IntegrityError, UsageError
+from alphapulse_cli.exchanges.protocol import BOOK
+from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.market.events import Snapshot, Update
@@ -35,12 +40,13 @@ from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.scores import RowKind, Score, ScoresWriter
 
 SET, ASKED, UNASKED = "bench-serve", "BTC-USD", ("S1-USD", "S2-USD", "S3-USD")
+FEED_SET, FEED = "bench-serve-feed", BenchFeed("kraken", "kraken", "")
 FEW, MANY = 25, 100
 SLOW, FAST = 300, 2_000  # groups a second
 JOIN_S = 0.001
 BOOK_LEVELS = 400
 NEAR = 200
-BEAT_NS = 100_000_000
+BEAT_S = 0.1
 FRAMES = 64  # kept, to be written raw
 RAW_BUFFER_BYTES = 256 << 10  # of a raw client's socket, as the server sets it
 ARRIVED_S = 30.0
@@ -73,24 +79,48 @@ def measure(ground: Ground) -> Iterator[Result]:
         for case in CASES:
             ground.leave_out("serve", case, str(problem))
         return
-    with ground.outlet(SET, symbols=(ASKED, *UNASKED)) as outlet, contextlib.ExitStack() as opened:
-        market = _Market(outlet)
-        server = opened.enter_context(child("serve:serve", str(ground.directory.path), SET))
+    with contextlib.ExitStack() as opened:
+        outlets = [opened.enter_context(ground.outlet(SET, symbols=(ASKED, *UNASKED)))]
+        market = _Market(outlets[0])
+        made = tape(FEED, ground.several(2, 4) * ground.several(100, 600))
+        outlets.append(opened.enter_context(ground.outlet(FEED_SET, FEED.exchange, [FEED.symbol])))
+        feed = _Feed(outlets[1], made)
+        opened.enter_context(_beating(outlets))
+        server = opened.enter_context(child("serve:serve", str(ground.directory.path)))
         ports = server.hear()
         few = opened.enter_context(child("serve:listen", FEW, ports["port"], ports["raw"]))
-        bench = _Bench(ground, market, server, [few])
+        bench = _Bench(ground, market, feed, server, [few])
         yield from bench.few()
         bench.clients.append(opened.enter_context(child("serve:listen", MANY - FEW, ports["port"], ports["raw"])))
         yield from bench.many()
+        yield bench.end_to_end()
         yield bench.rest(opened.enter_context(child("serve:ask", ports["http"])))
     yield _scrape(ground)
+
+
+@contextlib.contextmanager
+def _beating(outlets: Sequence[Outlet]) -> Iterator[None]:
+    """Thread that beats, whatever this process waits for."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(BEAT_S):
+            for outlet in outlets:
+                outlet.beat(clock.monotonic_ns())
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 class _Market:
     """Books whose groups this process publishes."""
 
     def __init__(self, outlet: Outlet) -> None:
-        self._outlet = outlet
         rows = full_book()
         bids, asks = ([row for row in rows if row[2] is side][: BOOK_LEVELS // 2] for side in (False, True))
         held = bids + asks
@@ -102,8 +132,6 @@ class _Market:
             first, second = self._changes(held)
             self._keepers.append((keeper, (Update(instrument, first), Update(instrument, second))))
         self._turns = [0] * len(self._keepers)
-        self._beaten_ns = 0
-        self.beat()
 
     @staticmethod
     def _changes(held: list[tuple[int, int, bool]]) -> tuple[Levels, Levels]:
@@ -113,13 +141,6 @@ class _Market:
     def version(self) -> int:
         """Version of the book that is asked for."""
         return self._keepers[0][0].version
-
-    def beat(self) -> None:
-        """Beat, if it is time."""
-        now = clock.monotonic_ns()
-        if now - self._beaten_ns > BEAT_NS:
-            self._beaten_ns = now
-            self._outlet.beat(now)
 
     def publish(self, book: int = 0) -> None:
         """Publish one group of that book."""
@@ -134,19 +155,32 @@ class _Market:
             due = begun + number * 1_000_000_000 // per_s
             while (now := clock.monotonic_ns()) < due:
                 time.sleep((due - now) / 1e9)
-            self.beat()
             for book in range(books):
                 self.publish(book)
                 if book == 0:
                     times.append((self.version, now, clock.monotonic_ns()))
         return times
 
-    def rest(self, seconds: float) -> None:
-        """Publish nothing for a while, but beat."""
-        until = clock.monotonic_ns() + int(seconds * 1e9)
-        while clock.monotonic_ns() < until:
-            self.beat()
-            time.sleep(0.01)
+
+class _Feed:
+    """A feed's frames, as a collector's transport hands them over: decoded, checked, applied and published here."""
+
+    def __init__(self, outlet: Outlet, made: Tape) -> None:
+        self._frames = iter(made.updates)
+        self._ingest = Ingest(made.exchange, made.receiver(), made.instruments, {BOOK}, outlet, lambda *_: None)
+        open_ingest(self._ingest, made)
+        [self._keeper] = self._ingest.keepers.values()
+
+    def run(self, per_s: int, count: int, _books: int = 1) -> list[tuple[int, int, int]]:
+        """Take `count` frames at that pace; (version, begin, end) of each, CLOCK_MONOTONIC in ns."""
+        times, begun = [], clock.monotonic_ns()
+        for number in range(count):
+            due = begun + number * 1_000_000_000 // per_s
+            while (now := clock.monotonic_ns()) < due:
+                time.sleep((due - now) / 1e9)
+            self._ingest.receive(next(self._frames), clock.realtime_ns())
+            times.append((self._keeper.version, now, clock.monotonic_ns()))
+        return times
 
 
 @dataclass(slots=True)
@@ -162,8 +196,8 @@ class _Round:
 class _Bench:
     """The three sides of the benchmark."""
 
-    def __init__(self, ground: Ground, market: _Market, server: Lines, clients: list[Lines]) -> None:
-        self._ground, self._market, self._server, self.clients = ground, market, server, clients
+    def __init__(self, ground: Ground, market: _Market, feed: _Feed, server: Lines, clients: list[Lines]) -> None:
+        self._ground, self._market, self._feed, self._server, self.clients = ground, market, feed, server, clients
         self._with_few: list[float] = []  # CPU a delivered message
 
     @property
@@ -187,17 +221,16 @@ class _Bench:
         for per_s, joined, cases in ((SLOW, False, (CASES[0], None)), (FAST, True, (CASES[1], CASES[2]))):
             self._ground.progress(f"serve: {per_s}/s")
             count = self._ground.several(per_s // 2, 3 * per_s)
-            cpu, elapsed, from_ring, from_frame = Samples(), Samples(), Samples(), Samples()
+            cpu, elapsed, from_ring = Samples(), Samples(), Samples()
             for turn in range(self._ground.several(2, 6)):
                 order = (self._ours, self._raw) if turn % 2 else (self._raw, self._ours)
                 found = {way: way(per_s, count) for way in order}
                 ours, raw = found[self._ours], found[self._raw]
                 self._take(cpu, ours.cpu, raw.cpu)
                 self._take(elapsed, ours.elapsed, raw.elapsed)
-                for samples, latencies in ((from_ring, ours.from_ring), (from_frame, ours.from_frame)):
-                    samples.work += latencies
-                    samples.reference += raw.from_ring
-                    samples.ratios.append(quantile(sorted(latencies), 0.99) / quantile(sorted(raw.from_ring), 0.99))
+                from_ring.work += ours.from_ring
+                from_ring.reference += raw.from_ring
+                from_ring.ratios.append(quantile(sorted(ours.from_ring), 0.99) / quantile(sorted(raw.from_ring), 0.99))
             if not joined:
                 few = quantile(sorted(self._with_few), 0.5)
                 slope = Samples(cpu.work, self._with_few, [work / few for work in cpu.work])
@@ -210,19 +243,35 @@ class _Bench:
             else:
                 what = "Nothing: the ratio is that of the p99 of each round."
                 yield from_ring.result("serve", CASES[3], RAW, what)
-                yield from_frame.result("serve", CASES[4], RAW, "The collector's transport before it hands over the frame.")
 
     def _ready(self) -> None:
-        """Wait until every client has its snapshot and follows, and the server has frames to be written raw."""
-        newest = self.clients[-1]
-        newest.send({"do": "join", "symbol": ASKED})
-        newest.hear()
-        until = time.monotonic() + ARRIVED_S
-        while (had := int(self._ask({"do": "look"})["snapshots"])) < self._count:
-            if time.monotonic() > until:
-                raise Gone(f"{had} of {self._count} clients had their snapshot within {ARRIVED_S:.0f} s")
-            self._market.rest(0.05)
+        """Wait until the newest clients have their snapshots and follow, and the server has frames to be written raw."""
+        self._join([self.clients[-1]], SET)
         self._ours(SLOW, 2 * FRAMES)
+
+    def _join(self, newest: Sequence[Lines], set_name: str) -> None:
+        """Let clients subscribe, and wait until each has its snapshot."""
+        wanted = int(self._ask({"do": "look"})["snapshots"])
+        for one in newest:
+            one.send({"do": "join", "set": set_name})
+            wanted += one.hear()
+        until = time.monotonic() + ARRIVED_S
+        while (had := int(self._ask({"do": "look"})["snapshots"])) < wanted:
+            if time.monotonic() > until:
+                raise Gone(f"{had} of {wanted} snapshots came within {ARRIVED_S:.0f} s")
+            time.sleep(0.02)
+
+    def end_to_end(self) -> Result:
+        """Measure from a frame at the collector's transport to the first client's callback, beside raw writes."""
+        self._ground.progress("serve: end to end")
+        self._join(self.clients, FEED_SET)
+        samples, count = Samples(), self._ground.several(100, 600)
+        for _ in range(self._ground.several(2, 4)):
+            ours, raw = self._ours(SLOW, count, market=self._feed), self._raw(SLOW, count)
+            samples.work += ours.from_frame
+            samples.reference += raw.from_ring
+            samples.ratios.append(quantile(sorted(ours.from_frame), 0.5) / quantile(sorted(raw.from_ring), 0.5))
+        return samples.result("serve", CASES[4], RAW, "Reading the collector's own socket. The ratio is that of the medians.")
 
     @staticmethod
     def _take(samples: Samples, work: float, reference: float) -> None:
@@ -234,9 +283,9 @@ class _Bench:
         self._server.send(command)
         return self._server.hear()
 
-    def _ours(self, per_s: int, count: int, books: int = 1) -> _Round:
+    def _ours(self, per_s: int, count: int, books: int = 1, market: "_Market | _Feed | None" = None) -> _Round:
         before = self._ask({"do": "look"})
-        times = self._market.run(per_s, count, books)
+        times = (market or self._market).run(per_s, count, books)
         messages = count * self._count
         after, arrived = self._arrived("ws", before["messages"] + messages, count)
         if after["clients"] < self._count:
@@ -286,7 +335,6 @@ class _Bench:
                 raise Gone(
                     f"the clients did not get all within {ARRIVED_S:.0f} s: {octets} bytes, {len(found[0]['seen'])} of {count} groups"
                 )
-            self._market.beat()
             time.sleep(0.01)
         for one in self.clients:
             one.send({"do": "forget"})
@@ -375,10 +423,10 @@ class _Given:
 # The server's process
 
 
-def serve(parent: Lines, path: str, set_name: str) -> None:
+def serve(parent: Lines, path: str) -> None:
     """Main function of the server: alphapulse's own, and raw sockets beside it."""
     with open_directory(path) as directory:
-        asyncio.run(_serve(parent, directory, set_name))
+        asyncio.run(_serve(parent, directory))
 
 
 class _Raw(asyncio.Protocol):
@@ -393,7 +441,7 @@ class _Raw(asyncio.Protocol):
         self._transports.append(transport)
 
 
-async def _serve(parent: Lines, directory: Any, set_name: str) -> None:
+async def _serve(parent: Lines, directory: Any) -> None:
     from alphapulse_cli.apps.serve.messages import Encoding, group_frame
     from alphapulse_cli.apps.serve.serve import Serving
     from alphapulse_cli.apps.serve.state import Limits, ServePlan
@@ -402,12 +450,12 @@ async def _serve(parent: Lines, directory: Any, set_name: str) -> None:
 
     limits = Limits(clients=10 * MANY, clients_per_address=10 * MANY)
     plan = ServePlan(port=0, http_port=0, heartbeat_s=3600.0, limits=limits)
-    serving = Serving(plan, directory, Wanted.of([set_name], None), make_app=_with_bare_handler)
+    serving = Serving(plan, directory, Wanted.of([SET, FEED_SET], None), make_app=_with_bare_handler)
     frames: deque[bytes] = deque(maxlen=FRAMES)
 
     def keep(batch: Any) -> None:
         if len(frames) < FRAMES:
-            asked = [one for one in batch.groups if one.symbol == ASKED and one.kind == RecordKind.DELTA]
+            asked = [one for one in batch.groups if (one.set_name, one.symbol) == (SET, ASKED) and one.kind == RecordKind.DELTA]
             frames.extend(group_frame(Encoding.JSON, one) for one in asked)
 
     serving.state.source.listeners.append(keep)
@@ -555,11 +603,12 @@ def listen(parent: Lines, count: int, port: int, raw_port: int) -> None:
 
 def _answer(command: dict[str, Any], readers: dict[int, _Reader]) -> Any:
     if command["do"] == "join":
-        text = f'{{"op":"subscribe","channel":"deltas","exchange":"{SET}","symbol":"{command["symbol"]}"}}'
-        for one in readers.values():
-            if one.is_ws:
-                one.socket.send(_masked(text.encode()))
-    elif command["do"] == "forget":
+        text = f'{{"op":"subscribe","channel":"deltas","exchange":"{command["set"]}","symbol":"{ASKED}"}}'
+        ours = [one for one in readers.values() if one.is_ws]
+        for one in ours:
+            one.socket.send(_masked(text.encode()))
+        return len(ours)
+    if command["do"] == "forget":
         for one in readers.values():
             one.seen.clear()
             if not one.is_ws:
