@@ -114,7 +114,7 @@ def _is_open(path: str) -> bool:
 async def refuse(scope: Scope, receive: Receive, send: Send, status: int, code: str, message: str, hint: str) -> None:
     """Answer a request, or the handshake of a WebSocket, with an error."""
     body = orjson.dumps({"error": {"code": code, "message": message, "hint": hint}})
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if scope["type"] == "websocket":
@@ -125,5 +125,6 @@ async def refuse(scope: Scope, receive: Receive, send: Send, status: int, code: 
         kind = "websocket.http.response"
     else:
         kind = "http.response"
+        headers.append((b"content-length", b"%d" % len(body)))  # the answer to a handshake gets it from the server
     await send({"type": f"{kind}.start", "status": status, "headers": headers})
     await send({"type": f"{kind}.body", "body": body})

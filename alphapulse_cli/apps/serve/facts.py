@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from alphapulse_cli.apps.serve import models
@@ -18,6 +19,7 @@ from alphapulse_cli.wire.delta import BookState
 if TYPE_CHECKING:
     from alphapulse_cli.apps.serve.state import ServeState
 
+LOGGER = logging.getLogger("alphapulse.serve")
 TEND_S = 0.25
 COPY_TRIES, COPY_PAUSE_S = 40, 0.005
 
@@ -43,10 +45,13 @@ class Facts:
         """Keep the candles up to date, for ever."""
         try:
             while True:
-                self.candles.ask("1m")
-                self.candles.tend()
-                for width in self.candles.widths:
-                    await self.read_candles(width)
+                try:
+                    self.candles.ask("1m")
+                    self.candles.tend()
+                    for width in self.candles.widths:
+                        await self.read_candles(width)
+                except Exception:  # nobody awaits this task: without it there would be no candles any more, and no word
+                    LOGGER.exception("candles could not be made")
                 await asyncio.sleep(TEND_S)
         finally:
             self.candles.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 import orjson
@@ -221,7 +221,7 @@ def _add_past(app: FastAPI, facts: Facts) -> None:
             await parts.aclose()
             raise
 
-        async def all_parts() -> AsyncIterator[bytes]:
+        async def all_parts() -> AsyncGenerator[bytes, None]:
             try:
                 yield first
                 async for part in parts:
@@ -229,23 +229,28 @@ def _add_past(app: FastAPI, facts: Facts) -> None:
             finally:
                 await parts.aclose()
 
-        return Lines(all_parts(), media_type=NDJSON, headers={"cache-control": PAST})
+        return Lines(all_parts())
 
 
 class Lines(StreamingResponse):
     """Answer in parts, which ends where the client does not read for STALLED_S: it would hold one of the places for the past."""
 
+    def __init__(self, parts: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(parts, media_type=NDJSON, headers={"cache-control": PAST})
+        self._parts = parts
+
     async def stream_response(self, send: Send) -> None:
-        """Send the parts."""
+        """Send the parts. After a stall the connection is closed without an end of the answer: the client sees that it is cut."""
 
         async def within(message: Message) -> None:
             async with asyncio.timeout(STALLED_S):
                 await send(message)
 
-        with contextlib.suppress(
-            TimeoutError
-        ):  # the connection is closed without an end of the answer: the client sees that it is cut
-            await super().stream_response(within)
+        try:
+            with contextlib.suppress(TimeoutError):
+                await super().stream_response(within)
+        finally:
+            await self._parts.aclose()  # ends the child, whatever happened
 
 
 def _history(facts: Facts) -> History:

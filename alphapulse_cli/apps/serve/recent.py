@@ -17,9 +17,9 @@ from alphapulse_cli.apps.candles.live import LiveCandles
 from alphapulse_cli.apps.candles.markets import Rule
 from alphapulse_cli.apps.serve.source import Batch, Group, Key
 from alphapulse_cli.book.reconstruct import Reconstructor
-from alphapulse_cli.errors import NoSegment, SegmentError, StorageError
+from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.market.candles import Candle
-from alphapulse_cli.readers.items import CHANGE, TradeItem
+from alphapulse_cli.readers.items import CHANGE, Names, TradeItem, trade_items
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
@@ -28,7 +28,8 @@ from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import RecordKind
 
 MOST_TRADES = 1000  # kept of a market
-MOST_CANDLES = 1440  # kept of a market and width
+MOST_CANDLES = 1000  # kept of a market and width
+MOST_OF_WIDTH = 50_000  # kept of all markets, each alike
 MOST_MARKETS = 4096  # with trades or candles
 UNUSED_NS = 600_000_000_000  # after which the candles of a width are dropped
 LATE_NS = 2_000_000_000  # a candle waits for late trades, as `alphapulse candles` does
@@ -38,11 +39,12 @@ DELTA_KIND, RESET_KIND = int(RecordKind.DELTA), int(RecordKind.RESET)
 
 
 class RecentTrades:
-    """Last trades of each market, the newest last; a listener of the source."""
+    """Last trades of each market, as their records: a third of the memory of what they are read into. A listener of the source."""
 
     def __init__(self, most: int = MOST_TRADES) -> None:
         self._most = most
-        self._held: dict[tuple[str, str], deque[TradeItem]] = {}
+        self._held: dict[Key, deque[bytes]] = {}
+        self._replays: set[Key] = set()
         self._missed: Counter[str] = Counter()
 
     def __call__(self, batch: Batch) -> None:
@@ -54,14 +56,18 @@ class RecentTrades:
                 if len(self._held) >= MOST_MARKETS:
                     continue
                 held = self._held[key] = deque(maxlen=self._most)
-            held.append(one.item)
+                if one.item.replay:
+                    self._replays.add(key)
+            held.append(one.record)
         for lost in batch.missed:
             if lost.ring == "trades":
                 self._missed[lost.set_name] += lost.missed
 
     def last(self, set_name: str, symbol: str, limit: int) -> list[TradeItem]:
         """Last trades of a market, the newest first."""
-        return list(islice(reversed(self._held.get((set_name, symbol), ())), limit))
+        key = set_name, symbol
+        records = memoryview(b"".join(islice(reversed(self._held.get(key, ())), limit)))
+        return list(trade_items(records, set_name, Names(None), replay=key in self._replays))
 
     def missed(self, set_name: str) -> int:
         """Records of a set that were overwritten before they were read."""
@@ -180,7 +186,7 @@ class RecentCandles:
             held.used_ns = now_ns
             return True
         rule = Rule(width, LATE_NS)
-        with suppress(NoSegment, StorageError):  # nothing is collected yet
+        with suppress(SegmentError, StorageError):  # nothing is collected yet
             self._widths[width] = _Width(LiveCandles(self._directory, self._wanted, rule, "oldest"), {}, now_ns)
             return True
         return False
@@ -192,7 +198,7 @@ class RecentCandles:
             return False
         try:
             found = one.source.poll()
-        except SegmentError:  # a ring's file was cut short: from its successor again
+        except (SegmentError, StorageError):  # a ring's file was cut short: from its successor again
             self._drop(width)
             return False
         for candle in found:
@@ -200,6 +206,11 @@ class RecentCandles:
             if key not in one.held and len(one.held) >= MOST_MARKETS:
                 continue
             one.held.setdefault(key, deque(maxlen=MOST_CANDLES)).append(candle)
+        if found:
+            most = MOST_OF_WIDTH // len(one.held)
+            for held in one.held.values():
+                while len(held) > most:
+                    held.popleft()
         return one.source.has_more
 
     def last(self, set_name: str, symbol: str, width: str, limit: int) -> list[Candle]:

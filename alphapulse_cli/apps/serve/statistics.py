@@ -12,12 +12,13 @@ from alphapulse_cli.apps.serve.facts import Facts
 from alphapulse_cli.apps.serve.markets import API, AT_ONCE_BOOKS, MOST_ASKED, Exchange, OfExchange, OfSymbol, Symbol
 from alphapulse_cli.apps.serve.recent import BASELINE
 from alphapulse_cli.edges import background
-from alphapulse_cli.readers.feeds import START, WINDOWS_NS, cards
+from alphapulse_cli.readers.feeds import WINDOWS_NS, cards
 
 if TYPE_CHECKING:
     from alphapulse_cli.apps.serve.state import ServeState
 
 OPPORTUNITIES = 100
+HOUR = "hour"
 WINDOWS: dict[str, Any] = {"enum": list(WINDOWS_NS)}
 
 
@@ -80,9 +81,7 @@ def add(app: FastAPI, facts: Facts) -> None:
         request: Request,
         exchange: OfExchange = "",
         symbol: OfSymbol = "",
-        window: Annotated[
-            str, Query(description="since the start, the last hour, the last day", json_schema_extra=WINDOWS)
-        ] = START,
+        window: Annotated[str, Query(description="since the start, the last hour, the last day", json_schema_extra=WINDOWS)] = HOUR,
     ) -> Response:
         """Scorecards of all feeds, or of one exchange or symbol: how good each was, by set, connection and symbol."""
         wanted = {(one.set_name, one.symbol) for one in images.markets(exchange, symbol)} if exchange or symbol else set()

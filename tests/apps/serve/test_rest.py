@@ -276,6 +276,17 @@ class TestTrades:
             }
         assert served.row("/api/v1/candles/kraken/BTC-USD?width=10s&limit=1")["candles"] == row["candles"][-1:]
 
+    def test_what_is_kept_of_candles_is_bounded(self, directory, writer, served, monkeypatch):
+        monkeypatch.setattr(recent, "MOST_OF_WIDTH", 12)
+        begin = clock.realtime_ns() // SECOND_NS * SECOND_NS - 60 * SECOND_NS
+        for second in range(30):
+            writer.now_ns = begin + second * SECOND_NS
+            for symbol in ("BTC-USD", "ETH-USD"):
+                writer.trades((f"t{second}", 1_000_000, 5, 0), symbol=symbol, exchange_ns=writer.now_ns)
+        for symbol in ("BTC-USD", "ETH-USD"):
+            row = served.row(f"/api/v1/candles/kraken/{symbol}?width=1s&limit=1000")
+            assert len(row["candles"]) == 6
+
     def test_an_unknown_width_is_refused_with_the_known_ones(self, served):
         status, _, message, hint = served.error("/api/v1/candles/kraken/BTC-USD?width=2m")
         assert (status, message) == (400, "unknown width: '2m'")
@@ -420,7 +431,7 @@ class TestFeeds:
         assert list(book) == list(MEANINGS)
 
     def test_those_of_a_symbol_or_exchange(self, scored):
-        assert {row["symbol"] for row in scored.row("/api/v1/feeds?symbol=btcusd")} == {"BTC-USD"}
+        assert {row["symbol"] for row in scored.row("/api/v1/feeds?symbol=btcusd&window=start")} == {"BTC-USD"}
         assert {row["symbol"] for row in scored.row("/api/v1/feeds?exchange=kraken")} == {"", "BTC-USD"}
         assert scored.error("/api/v1/feeds?exchange=krakn")[0] == 404
         assert scored.error("/api/v1/feeds?window=year")[2] == "unknown window: 'year'"

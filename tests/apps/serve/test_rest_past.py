@@ -1,5 +1,6 @@
 """The past over REST: books and deltas of captures, by child processes that end with their requests."""
 
+import asyncio
 import io
 import sys
 from itertools import pairwise
@@ -13,7 +14,7 @@ pytest.importorskip("fastapi")
 
 import alphapulse_cli as ap
 from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, STEP_NS
-from alphapulse_cli.apps.serve import past
+from alphapulse_cli.apps.serve import markets, past
 from alphapulse_cli.apps.serve.past import History, TooBusy, TookTooLong
 from alphapulse_cli.errors import StorageError, UsageError
 from alphapulse_cli.readers.moments import moment
@@ -154,6 +155,26 @@ def left_over():
 
 
 class TestChildren:
+    async def test_a_client_that_does_not_read_gives_its_place_back(self, served, noted, monkeypatch):
+        """Its connection takes the first part and no more; the child ends, and the answer has no end."""
+        monkeypatch.setattr(markets, "STALLED_S", 0.05)
+        before, sent = left_over(), []
+
+        async def send(message):
+            sent.append(message["type"])
+            if len(sent) > 2:
+                await asyncio.Event().wait()
+
+        async def receive():
+            await asyncio.Event().wait()
+
+        span = f"from={moment(STARTED_NS, digits=9)}&to={moment(END_NS, digits=9)}"
+        query = f"exchange=kraken&symbol={noted[0][0]}&{span}".encode()
+        scope = {"type": "http", "asgi": {"spec_version": "2.3"}, "method": "GET", "path": "/api/v1/deltas", "query_string": query}
+        await served.app({**scope, "headers": [], "root_path": "", "http_version": "1.1"}, receive, send)
+        assert sent == ["http.response.start", "http.response.body", "http.response.body"]
+        assert left_over() <= before
+
     async def test_a_child_that_nobody_reads_ends_and_leaves_nothing(self, captures, noted):
         before = left_over()
         history = History(str(captures))
