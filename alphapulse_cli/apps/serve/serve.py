@@ -26,7 +26,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
 
 STOP_WITHIN_S = 5.0
-MESSAGE_BYTES = 16 << 10  # of a WebSocket client of the REST port, as of the other
+REQUESTS_AT_ONCE = 256  # on the REST port, beside its WebSocket clients
 MODULES = ("fastapi", "uvicorn", "msgpack", "prometheus_client", "fastapi_offline")
 
 MakeApp = Callable[[ServeState], Any]  # an ASGI application of the state
@@ -56,7 +56,7 @@ class Serving:
         make_app: MakeApp | None = None,
     ) -> None:
         source = Source(directory, wanted, how, needed=needed)
-        self.state = ServeState(directory, wanted, source, plan, clock.realtime_ns())
+        self.state = ServeState(directory, wanted, source, plan, clock.realtime_ns(), store=store)
         self.streams = StreamServer(self.state, Opportunities(directory, store))
         self._make_app = make_app
         self._web: list[Any] = []  # uvicorn's servers
@@ -82,7 +82,7 @@ class Serving:
             await self.streams.open()
             opened.pop_all()
         self._is_open = True
-        self._web = [_uvicorn(app) for _, app in apps]
+        self._web = [_uvicorn(app, plan) for _, app in apps]
         self._tasks = [
             asyncio.create_task(server.serve([listening])) for server, (listening, _) in zip(self._web, apps, strict=True)
         ]
@@ -111,8 +111,8 @@ class Serving:
         self.state.source.close()
 
 
-def _uvicorn(app: Any) -> Any:
-    """Make a server that leaves signals and the log to the program."""
+def _uvicorn(app: Any, plan: ServePlan) -> Any:
+    """Make a server that leaves signals and the log to the program. Beyond its most connections it answers 503."""
     uvicorn = require("uvicorn", "serve", "serve")
 
     class Server(uvicorn.Server):  # type: ignore[misc, name-defined]
@@ -129,7 +129,10 @@ def _uvicorn(app: Any) -> Any:
             server_header=False,
             timeout_graceful_shutdown=int(STOP_WITHIN_S),
             ws="websockets-sansio",
-            ws_max_size=MESSAGE_BYTES,
+            ws_max_size=plan.limits.message_bytes,
+            ws_ping_interval=plan.heartbeat_s,
+            ws_ping_timeout=2 * plan.heartbeat_s,
+            limit_concurrency=plan.limits.clients + REQUESTS_AT_ONCE,
             ws_per_message_deflate=False,
         )
     )

@@ -464,6 +464,12 @@ class TestArbitrage:
             assert [one["is_open"] for one in row["opportunities"]] == [False, True]
             assert served.row("/api/v1/system/health")["watchers"] == 1
 
+    def test_the_servers_own_store_takes_the_place_of_the_users(self, directory, served, tmp_path):
+        served.state.store = tmp_path / "seen.sqlite"
+        with OpportunityStore(served.state.store) as kept:
+            kept.record([seen(7, place=str(directory.path))])
+        assert [one["id"] for one in served.row("/api/v1/arbitrage/opportunities")["opportunities"]] == ["00000007"]
+
     def test_a_store_that_cannot_be_read_is_an_error(self, served):
         path = store.default_path()
         path.parent.mkdir(parents=True)
