@@ -48,6 +48,8 @@ def _beside_the_segments(directory: Path) -> Iterator[WrittenPath]:
         ("counters", "<set>_counters", "alphapulse collect", SWEEP),
         ("segment being created", ".new-<pid>-<time>-<n>", "alphapulse collect", SWEEP),
         ("lock of the set", "<set>.lock", "alphapulse collect", "rm, while nothing collects the set"),
+        ("scores of the feed", "<set>.scores", "alphapulse collect", "rm, while nothing collects the set"),
+        ("checkpoints of the scores", "<set>.scores-past", "alphapulse collect", "rm, while nothing collects the set"),
         ("control socket", "<set>.control", "alphapulse collect", "its end; the next start"),
         ("wake page", "<set>.wake", "alphapulse collect", "nothing"),
         ("cursor of a reader", f"{READERS}/<pid namespace>-<pid>-<time>-<n>", "every reader", f"its end; {SWEEP}"),

@@ -273,7 +273,7 @@ class ScoresWriter:
         self._parts: list[Any] = []  # header, then rows and room for more
         self._chunks: list[Mapping] = []
         self._rows: dict[tuple[int, str], ScoreRow] = {}
-        carried, began_ns = self._take_over(exchange, monotonic_ns)
+        carried, self.began_ns = self._take_over(exchange, monotonic_ns)
         self.started_ns = self._checkpointed_ns = monotonic_ns
         temporary = _temporary()
         self._fd = self._create(temporary)
@@ -288,7 +288,7 @@ class ScoresWriter:
                 HEAD.MINOR: MINOR,
                 HEAD.ROW_BYTES: ROW_BYTES,
                 HEAD.ROWS: len(carried),
-                HEAD.BEGAN_NS: began_ns,
+                HEAD.BEGAN_NS: self.began_ns,
                 HEAD.STARTED_NS: monotonic_ns,
                 HEAD.UPDATED_NS: monotonic_ns,
                 HEAD.EPOCH: epoch,
@@ -398,6 +398,12 @@ class ScoresWriter:
         except OSError as error:
             self._directory.unlink(temporary)
             raise storage_error(error, f"write {past_name(self._set_name)} in {self._directory.path}") from None
+
+    def discard(self) -> None:
+        """Remove the file, if nobody's scores are in it but this writer's: the set could not be created completely."""
+        if self.began_ns == self.started_ns:
+            self._directory.unlink(scores_name(self._set_name))
+        self._shut()
 
     def close(self) -> None:
         """End in good order. The files stay, for readers and the next writer."""

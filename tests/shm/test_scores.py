@@ -132,6 +132,17 @@ class TestCounts:
             assert mine is None or their is None or mine >= their >= mine * 31 // 32  # theirs is bound by the largest of all values
 
 
+class TestDiscarding:
+    def test_removes_what_only_this_writer_has_counted(self, directory):
+        writer(directory).discard()
+        assert directory.names() == []
+
+    def test_keeps_what_others_counted(self, directory):
+        writer(directory).row(RowKind.SYMBOL, "BTC-USD", START_NS).add(Score.GAPS, 3)
+        writer(directory, START_NS + SECOND_NS, 2).discard()
+        assert rows(directory)[RowKind.SYMBOL, "BTC-USD"].get(Score.GAPS) == 3
+
+
 class TestTheNextWriter:
     def test_goes_on_with_the_rows_of_the_last(self, directory):
         made = writer(directory)

@@ -12,6 +12,7 @@ from alphapulse_cli.flow.ingest import Notice
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.flow.scores import Scorekeeper
 from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.scores import ScoresWriter
 
 
@@ -29,6 +30,11 @@ async def scored(outlet: Outlet, notice: Notice) -> AsyncIterator[Callable[[], N
     scoring = Scoring(outlet.scores, notice)
     try:
         yield scoring.beat
+    except StorageError:
+        if not outlet.counters.block().get(Counter.FRAMES):  # there was no room for the set
+            file.discard()
+            scoring.give_up()
+        raise
     finally:
         await scoring.close()
 
@@ -69,6 +75,10 @@ class Scoring:
                 self._keeper.close()
             except StorageError as error:
                 self._fail(error)
+
+    def give_up(self) -> None:
+        """Keep no scores any more."""
+        self._works = False
 
     def _fail(self, error: StorageError) -> None:
         self._works = False
