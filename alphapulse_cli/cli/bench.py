@@ -35,7 +35,7 @@ def bench(
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", show_default=False, help="Take fewer samples of the same cases, in under 20 s.")
+        bool, typer.Option("--quick", show_default=False, help="Take fewer samples of the same cases, in half a minute.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", show_default=False, help="Print one JSON object; the default in a pipe.")

@@ -82,7 +82,7 @@ def measure(ground: Ground) -> Iterator[Result]:
     with contextlib.ExitStack() as opened:
         outlets = [opened.enter_context(ground.outlet(SET, symbols=(ASKED, *UNASKED)))]
         market = _Market(outlets[0])
-        made = tape(FEED, ground.several(2, 4) * ground.several(100, 600))
+        made = tape(FEED, ground.several(2, 4) * ground.several(60, 600))
         outlets.append(opened.enter_context(ground.outlet(FEED_SET, FEED.exchange, [FEED.symbol])))
         feed = _Feed(outlets[1], made)
         opened.enter_context(_beating(outlets))
@@ -208,7 +208,7 @@ class _Bench:
         """Measure what needs few clients."""
         self._ground.progress("serve: books that nobody asked for")
         self._ready()
-        samples, count = Samples(), self._ground.several(150, 900)
+        samples, count = Samples(), self._ground.several(60, 900)
         for _ in range(self._ground.several(2, 4)):
             alone, all_books = self._ours(SLOW, count), self._ours(SLOW, count, 1 + len(UNASKED))
             self._take(samples, all_books.cpu * self._count, alone.cpu * self._count)
@@ -220,7 +220,7 @@ class _Bench:
         self._ready()
         for per_s, joined, cases in ((SLOW, False, (CASES[0], None)), (FAST, True, (CASES[1], CASES[2]))):
             self._ground.progress(f"serve: {per_s}/s")
-            count = self._ground.several(per_s // 2, 3 * per_s)
+            count = self._ground.several(per_s // 5, 3 * per_s)
             cpu, elapsed, from_ring = Samples(), Samples(), Samples()
             for turn in range(self._ground.several(2, 6)):
                 order = (self._ours, self._raw) if turn % 2 else (self._raw, self._ours)
@@ -247,7 +247,7 @@ class _Bench:
     def _ready(self) -> None:
         """Wait until the newest clients have their snapshots and follow, and the server has frames to be written raw."""
         self._join([self.clients[-1]], SET)
-        self._ours(SLOW, 2 * FRAMES)
+        self._ours(FAST, 2 * FRAMES)
 
     def _join(self, newest: Sequence[Lines], set_name: str) -> None:
         """Let clients subscribe, and wait until each has its snapshot."""
@@ -265,7 +265,7 @@ class _Bench:
         """Measure from a frame at the collector's transport to the first client's callback, beside raw writes."""
         self._ground.progress("serve: end to end")
         self._join(self.clients, FEED_SET)
-        samples, count = Samples(), self._ground.several(100, 600)
+        samples, count = Samples(), self._ground.several(60, 600)
         for _ in range(self._ground.several(2, 4)):
             ours, raw = self._ours(SLOW, count, market=self._feed), self._raw(SLOW, count)
             samples.work += ours.from_frame
