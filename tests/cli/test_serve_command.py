@@ -9,13 +9,19 @@ import sys
 import pytest
 from support.reader_sets import kept_alive
 from support.shm_processes import child
-from support.stream_clients import StreamClient
+from support.stream_clients import OPENED, StreamClient
 
 for module in ("fastapi", "fastapi_offline", "msgpack", "prometheus_client", "uvicorn", "jsonschema"):
     pytest.importorskip(module)
 
 KEY = ("kraken", "BTC-USD")
 FREE = ("--port", "0", "--http-port", "0")
+
+
+@pytest.fixture(autouse=True)
+def no_clients_of_former_loops():
+    yield
+    OPENED.clear()
 
 
 @pytest.fixture

@@ -49,6 +49,18 @@ def units(text, decimals):
     return int(whole + fraction)
 
 
+OPENED: "list[StreamClient]" = []
+
+
+async def cut_off_all():
+    """Cut off all clients of this loop, after a test that may have failed in their midst."""
+    for client in OPENED:
+        client.websocket.transport.abort()
+    await asyncio.gather(*(client.websocket.wait_closed() for client in OPENED))
+    await asyncio.gather(*(client._reading for client in OPENED), return_exceptions=True)
+    OPENED.clear()
+
+
 class Copy:
     """A client's copy of one book."""
 
@@ -113,6 +125,7 @@ class StreamClient:
         self.failure = None
         self._came = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
+        OPENED.append(self)
 
     @classmethod
     async def open(cls, port, encoding="", headers=None, path="/", **options):

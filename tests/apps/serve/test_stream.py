@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 from support.reader_sets import Writer, kept_alive, ladder, random_rows
-from support.stream_clients import StreamClient
+from support.stream_clients import StreamClient, cut_off_all
 from websockets.exceptions import InvalidStatus
 
 from alphapulse_cli.apps.serve import stream
+from alphapulse_cli.apps.serve.clients import Client
+from alphapulse_cli.apps.serve.messages import SnapshotParts
 from alphapulse_cli.apps.serve.serve import Serving
+from alphapulse_cli.apps.serve.source import Source
 from alphapulse_cli.apps.serve.state import Limits, ServePlan
+from alphapulse_cli.apps.serve.topics import DeltasTopic
 from alphapulse_cli.readers.selection import Wanted
 
 KEY = ("kraken", "BTC-USD")
@@ -33,6 +37,7 @@ async def serving(directory, **plan):
         running.cancel()
         await asyncio.wait([running])
         await made.stop()
+        await cut_off_all()
 
 
 @pytest.fixture
@@ -322,13 +327,12 @@ class TestSlowClients:
             async with serving(directory, limits=limits) as server:
                 good = await StreamClient.open(server.state.port)
                 await good.subscribe("deltas", symbol="BTC-USD")
-                counts, dice, most = server.state.clients, random.Random(9), 0
+                counts, dice = server.state.clients, random.Random(9)
                 async with stalled(server.state.port, op="subscribe", channel="deltas", symbol="BTC-USD"):
                     await good.until(lambda: KEY in good.books)
                     while not counts.slow:
                         await moved(writer, dice, [good], 20)
-                        most = max(most, counts.queue_bytes())
-                    assert most <= limits.queue_bytes
+                        assert counts.queue_bytes() <= limits.queue_bytes
                     assert counts.closed[1013] == 1
                     await moved(writer, dice, [good], 20)
                     assert good.counts["snapshot"] == 1
@@ -363,6 +367,7 @@ class TestSlowClients:
                     lots += 1
                     writer.update([(1_000_000, lots, False)])
                     await asyncio.sleep(0.001)
+                    assert counts.slow == 0
                 for _ in range(100):
                     lots += 1
                     writer.update([(1_000_000, lots, False)])
@@ -629,3 +634,86 @@ class TestHandshakes:
             assert (code, reason) == (1012, "the server stops: connect again and resume")
 
         asyncio.run(run())
+
+
+def skips_groups(monkeypatch):
+    emit = DeltasTopic._emit
+    monkeypatch.setattr(DeltasTopic, "_emit", lambda self, group: None if group.version % 7 == 0 else emit(self, group))
+
+
+def loses_a_level(monkeypatch):
+    init = SnapshotParts.__init__
+
+    def broken(self, *arguments):
+        init(self, *arguments)
+        self._bids = self._bids[:-1]
+
+    monkeypatch.setattr(SnapshotParts, "__init__", broken)
+
+
+def forgets_groups_behind_a_snapshot(monkeypatch):
+    encode = DeltasTopic.encode_part
+
+    def broken(self, joining):
+        joining.behind.clear()
+        return encode(self, joining)
+
+    monkeypatch.setattr(DeltasTopic, "encode_part", broken)
+
+
+def resumes_one_too_late(monkeypatch):
+    since = Source.since
+    monkeypatch.setattr(Source, "since", lambda self, key, epoch, version, until: since(self, key, epoch, version + 1, until))
+
+
+def does_not_mind_a_lap(monkeypatch):
+    def broken(self, group):
+        self._version = group.version
+        self._emit(group)
+
+    monkeypatch.setattr(DeltasTopic, "take", broken)
+
+
+def has_no_bound(monkeypatch):
+    monkeypatch.setattr(Client, "_counted", lambda self, outstanding: -(1 << 40))
+
+
+def never_conflates(monkeypatch):
+    monkeypatch.setattr(Client, "is_behind", False)
+
+
+class TestMutants:
+    """Broken variants, each of which a test above must catch."""
+
+    @pytest.mark.parametrize(
+        ("breaks", "caught_by"),
+        [
+            (loses_a_level, lambda directory: TestDeltas().test_a_lap_is_told_and_healed_by_a_snapshot(directory)),
+            (
+                forgets_groups_behind_a_snapshot,
+                lambda directory: TestDeltas().test_a_large_book_comes_in_parts_and_groups_meanwhile_are_not_lost(directory),
+            ),
+            (does_not_mind_a_lap, lambda directory: TestDeltas().test_a_lap_is_told_and_healed_by_a_snapshot(directory)),
+        ],
+    )
+    def test_of_deltas(self, directory, monkeypatch, breaks, caught_by):
+        breaks(monkeypatch)
+        with pytest.raises(AssertionError):
+            caught_by(directory)
+
+    @pytest.mark.parametrize(
+        ("breaks", "caught_by"),
+        [
+            (resumes_one_too_late, lambda *of: TestResume().test_a_copy_is_continued(*of)),
+            (skips_groups, lambda *of: TestDeltas().test_books_of_every_encoding_equal_the_writers_at_every_check(*of)),
+            (
+                has_no_bound,
+                lambda *of: TestSlowClients().test_one_that_never_reads_is_bounded_told_and_closed_and_delays_nobody(*of),
+            ),
+            (never_conflates, lambda *of: TestSlowClients().test_current_values_are_conflated_for_one_that_reads_late(*of)),
+        ],
+    )
+    def test_of_clients(self, directory, writer, monkeypatch, breaks, caught_by):
+        breaks(monkeypatch)
+        with pytest.raises(AssertionError):
+            caught_by(directory, writer)
