@@ -20,7 +20,7 @@ from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.readers.status import BookStatus, SetStatus, StatusSource
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory, open_directory
-from alphapulse_cli.shm.scores import Checkpoint, Counts, RowCopy, RowKind, Score, ScoresCopy, read_past, read_scores
+from alphapulse_cli.shm.scores import Checkpoint, Counts, RowCopy, RowKind, Score, ScoresCopy, read_past, read_scores, scored_sets
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.wire.delta import BookState
 
@@ -173,14 +173,15 @@ def cards(directory: Directory, wanted: Wanted, window: str, samples: Sequence[S
         raise UsageError(f"unknown window: {window[:40]!r}", f"choose one of: {', '.join(WINDOWS_NS)}")
     if samples is None:
         samples = StatusSource(directory).sample()
+    known = {status.name: status for status in samples}
     made: list[FeedCard] = []
-    for status in samples:
-        if not status.replay and wanted.takes_set(status.name, status.exchange):
-            only = wanted.symbols_of(status.name, status.exchange)
-            scores = read_scores(directory, status.name)
-            if scores is not None:
-                found = cards_of(scores, read_past(directory, status.name), status, window, clock.monotonic_ns())
-                made += [card for card in found if only is None or card.symbol in only]
+    for name in scored_sets(directory):
+        status = known.get(name, SetStatus(name, name, None))  # its segments may have been swept
+        scores = None if status.replay else read_scores(directory, name)
+        if scores is not None and wanted.takes_set(name, scores.exchange):
+            only = wanted.symbols_of(name, scores.exchange)
+            found = cards_of(scores, read_past(directory, name), status, window, clock.monotonic_ns())
+            made += [card for card in found if only is None or card.symbol in only]
     return made
 
 

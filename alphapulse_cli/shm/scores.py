@@ -27,9 +27,10 @@ from itertools import count
 from typing import Any, NamedTuple, Self
 
 from alphapulse_cli.errors import AlphapulseError, NotASegment, StorageError
-from alphapulse_cli.shm.directory import Directory, check_set_name, storage_error
+from alphapulse_cli.shm.directory import SET_PATTERN, Directory, check_set_name, storage_error
 from alphapulse_cli.shm.histogram import BELOW_ZERO, HEAD_WORDS, HISTOGRAM_BYTES, Histogram, bucket_end, bucket_of
 from alphapulse_cli.shm.identity import boot_id, my_identity
+from alphapulse_cli.shm.layout import SET_NAME_BYTES
 from alphapulse_cli.shm.mapping import Mapping, Words
 
 MAGIC = int.from_bytes(b"APSCORES", "little")
@@ -117,6 +118,12 @@ class HEAD(IntEnum):
 def scores_name(set_name: str) -> str:
     """File name of a set's present scores."""
     return f"{check_set_name(set_name)}.scores"
+
+
+def scored_sets(directory: Directory) -> list[str]:
+    """Names of the sets that have a file of scores, sorted."""
+    heads = (name.removesuffix(".scores") for name in directory.names() if name.endswith(".scores"))
+    return [name for name in heads if SET_PATTERN.fullmatch(name) and len(name) <= SET_NAME_BYTES]
 
 
 def past_name(set_name: str) -> str:

@@ -10,7 +10,7 @@ from alphapulse_cli.readers import feeds
 from alphapulse_cli.readers.feeds import MEANINGS, FeedCard, base, cards_of, share
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.readers.status import BookStatus, SetStatus
-from alphapulse_cli.shm.scores import EVERY_NS, SECOND_NS, RowKind, Score, ScoresWriter, read_past, read_scores
+from alphapulse_cli.shm.scores import EVERY_NS, SECOND_NS, RowKind, Score, ScoresWriter, read_past, read_scores, scored_sets
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.wire.delta import BookReason, BookState
 
@@ -161,6 +161,21 @@ class TestWindows:
         test = self.test_that_begins_in_a_pause_holds_exactly_what_came_after if is_pause else self.hold_what_happened
         with pytest.raises(AssertionError):
             test(kraken)
+
+
+class TestSets:
+    def test_whose_segments_were_swept_still_have_their_cards(self, kraken):
+        kraken.collect(3)
+        directory = kraken.directory
+        found = feeds.cards(directory, Wanted.of(["kraken"], None), "day")
+        assert [(card.kind, card.live, card.state) for card in found[:1]] == [("exchange", False, None)]
+        assert len(found) == 4
+        assert feeds.cards(directory, Wanted.of(["coinbase"], None), "day") == []
+
+    def test_of_names_that_no_set_can_have_are_not_looked_for(self, kraken):
+        for name in ("..scores", "UP.scores", f"{'a' * 33}.scores", "kraken.scores-past", "x\x1b.scores"):
+            (kraken.directory.path / name).write_bytes(b"")
+        assert scored_sets(kraken.directory) == ["kraken"]
 
 
 class TestSums:

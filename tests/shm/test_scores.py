@@ -39,6 +39,10 @@ def writer(directory, at_ns=START_NS, epoch=1, exchange="kraken"):
     return ScoresWriter(directory, "kraken", exchange, epoch, at_ns)
 
 
+def dies(directory, old, new):
+    raise KeyboardInterrupt
+
+
 def rows(directory):
     return {(row.kind, row.name): row for row in read_scores(directory, "kraken").rows}
 
@@ -181,6 +185,21 @@ class TestTheNextWriter:
         read = rows(directory)[RowKind.SYMBOL, "OLD-USD"]
         assert read.get(Score.GAPS) == 0
         assert read.key not in {row.key for one in read_past(directory, "kraken") for row in one.rows() if row.get(Score.GAPS)}
+
+    def test_that_dies_between_its_two_files_changes_nothing(self, directory, monkeypatch):
+        made = writer(directory)
+        made.row(RowKind.SYMBOL, "BTC-USD", START_NS).add(Score.GAPS, 3)
+        made.updated(START_NS + SECOND_NS)
+        with monkeypatch.context() as patch:
+            patch.setattr(scores, "_rename", dies)
+            with pytest.raises(KeyboardInterrupt):
+                writer(directory, START_NS + 10 * SECOND_NS, 2)
+        writer(directory, START_NS + 20 * SECOND_NS, 3)
+        assert rows(directory)[RowKind.SYMBOL, "BTC-USD"].get(Score.GAPS) == 3
+        past = read_past(directory, "kraken")
+        assert {row.get(Score.GAPS) for one in past for row in one.rows() if row.name} == {3}
+        assert past[-1].taken_ns == START_NS + 20 * SECOND_NS
+        assert {one.held_from_ns for one in past} == {START_NS + SECOND_NS}
 
     @pytest.mark.parametrize("spoil", ["magic", "major", "boot", "cut", "exchange", "clock"])
     def test_begins_anew_where_it_cannot_go_on(self, directory, spoil):
