@@ -21,6 +21,7 @@ from alphapulse_cli.sim.market_maker import MarketStep
 from alphapulse_cli.sim.mischief import HANDSHAKES, OF_FRAMES, Injection, Mischief, Scenario
 
 ABOUT_FRAMES = frozenset(OF_FRAMES) - {"checksum", "flood"}
+NEEDING_BOOKS = ABOUT_FRAMES | {"checksum"}
 DRIP_NS = 500_000_000
 FOREVER_NS = 1 << 62
 BOOK_WORDS = (b'"book', b"level2", b"@depth", b"orderbook.")  # every exchange's subscription to a book contains one of them
@@ -106,7 +107,7 @@ class Connection(Client):
         self.push(mangled)
         self._has_books = self._has_books or bool(frames)
         # a client with only trades gets connection faults too; one whose book is being resubscribed gets them with its next update
-        has_target = frames or (trades and not self._has_books and kind not in ABOUT_FRAMES)
+        has_target = frames or (trades and not self._has_books and kind not in NEEDING_BOOKS)
         if scenario is None or not has_target or (kind == "offgrid" and not changed):
             return False  # the fault does not apply to these frames: an armed kind waits for the next update
         self.mischief.spend(scenario)

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosedError
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.errors import DecodeError
+from alphapulse_cli.exchanges.bitfinex.facts import OB_CHECKSUM
 from alphapulse_cli.exchanges.protocol import joined
 from alphapulse_cli.market.events import Unrecognised
 from alphapulse_cli.sim.exchange import VIRTUAL_START_NS, SimulatedExchange
@@ -31,6 +32,20 @@ REFUSED = {  # words of each exchange's refusal by a rate limit
     "bitfinex": "ratelimit: error",
     "bybit": "Too many visits",
 }
+
+
+TRADES_THEN_BOOK = [  # subscriptions: a client's first, and its later ones
+    (
+        "kraken",
+        {"method": "subscribe", "params": {"channel": "trade", "symbol": ["BTC/USD"]}},
+        [{"method": "subscribe", "params": {"channel": "book", "symbol": ["BTC/USD"]}}],
+    ),
+    (
+        "bitfinex",
+        {"event": "subscribe", "channel": "trades", "symbol": "tBTCUSD"},
+        [{"event": "conf", "flags": OB_CHECKSUM}, {"event": "subscribe", "channel": "book", "symbol": "tBTCUSD", "prec": "P0"}],
+    ),
+]
 
 
 def first_symbol(name):
@@ -276,6 +291,23 @@ class TestMischiefInEachProtocol:
             assert client.wrong == []
             assert not exchange.injections
 
+    @pytest.mark.parametrize(("name", "first", "later"), TRADES_THEN_BOOK)
+    async def test_a_checksum_waits_for_a_book_of_a_client_that_has_trades_so_far(self, name, first, later):
+        """A collector that connects has its trades a moment before its books."""
+        async with exchange_of(name) as exchange, client_of(exchange) as websocket:
+            await websocket.send(json.dumps(first))
+            await within(_read_until(websocket, b"subscribed" if name == "bitfinex" else b"success"))
+            exchange.inject("checksum")
+            before = len(exchange.truth.recent_trades(first_symbol(name), 10**6))
+            await exchange.advance(100)
+            assert len(exchange.truth.recent_trades(first_symbol(name), 10**6)) > before
+            assert exchange.injection_counts == {}
+            for frame in later:
+                await websocket.send(json.dumps(frame))
+            await within(_read_until(websocket, b'"channel":"book"'))
+            await exchange.advance(20)
+            assert exchange.injection_counts == {"checksum": 1}
+
     @pytest.mark.parametrize("name", EXCHANGES)
     @pytest.mark.parametrize("kind", ["flood", "stall"])
     async def test_harmless_mischief_leaves_books_exact(self, name, kind):
@@ -295,6 +327,11 @@ class TestMischiefInEachProtocol:
             with pytest.raises(ConnectionClosedError) as closed:
                 await within(_read_on(client))
             assert closed.value.rcvd is None
+
+
+async def _read_until(websocket, words):
+    while words not in (frame := await websocket.recv(decode=False)):
+        assert frame
 
 
 async def _read_on(client):
