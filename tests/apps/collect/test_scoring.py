@@ -94,6 +94,31 @@ class TestFaults:
         assert done == FAULTS[name]
         agrees(cards(alphapulse, name, "start"), counted, done)
 
+    def test_a_halt_of_a_market_is_counted_once_and_costs_no_valid_time(self, alphapulse, sims):
+        sim = sims.start("kraken")
+        process = begin(alphapulse, sims, "kraken")
+        until_live(alphapulse, sims, "kraken")
+        assert cards(alphapulse, "kraken")["exchange", ""].halts == 0
+        sims.inject("halted", "kraken")
+
+        def halted():
+            sims.nudge()
+            return cards(alphapulse, "kraken")["exchange", ""].trading_status != "TRADING"
+
+        def trading():
+            sims.nudge()
+            return not halted()
+
+        wait_until(halted, what="the halt")
+        wait_until(trading, what="the end of the halt")
+        end(process)
+        assert sim.injection_counts["halted"] == 1
+        found = cards(alphapulse, "kraken", "start")
+        whole = found["exchange", ""]
+        (of_market,) = [card for (kind, _), card in found.items() if kind == "symbol" and card.halts]
+        assert (whole.halts, of_market.halts, whole.breaks, whole.gaps) == (1, 1, 0, 0)
+        assert 0 < whole.restricted_ns == of_market.restricted_ns < whole.ran_ns
+
     @pytest.mark.parametrize("broken", ["gaps", "checksums_bad", "reconnects", "healings", "breaks", "valid_ns", "messages"])
     def test_the_comparison_would_notice(self, broken):
         """A card that is wrong in one figure does not agree with what was done."""
