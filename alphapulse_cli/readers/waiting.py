@@ -6,7 +6,7 @@ yield   polls, giving way to others           a core, if no other process wants 
 sleep   polls every 200 us                    almost no CPU; up to 0.3 ms late
 wake    sleeps in the kernel until woken      no CPU; late by a kernel wake-up (at most 5 ms if a wake-up is lost)
 
-`Waiting` waits for any of several rings. The kernel wakes for one word only: with several rings "wake" behaves as "sleep".
+`Waiting` waits for any of several rings; where the kernel wakes for one word only (before Linux 5.16) "wake" then behaves as "sleep".
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from typing import Protocol
 from alphapulse_cli.errors import NotASegment, StorageError, UsageError
 from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.ring import RingReader
-from alphapulse_cli.shm.wake import WakePage
+from alphapulse_cli.shm.wake import WakePage, wait_any
 
 SLEEP_S = 200e-6
 ENDED_PAUSE_S = 0.02  # pause between looks for the successor of a ring that has ended
@@ -84,6 +84,7 @@ class Waiting:
         self._how, self._directory = how, directory
         self._alone: tuple[RingReader, Idle] | None = None  # the way of waiting for the only ring that has not ended
         self._pause = _PAUSES.get(how, _nap)
+        self._asleep: list[tuple[WakePage, RingReader]] = []  # the rings of the last wait, each with its set's wake page
 
     def wait(self, readers: Mapping[str, RingReader], timeout_s: float) -> bool:
         """Wait at most `timeout_s` seconds until any ring has unread records, and say whether; shortly where a ring has ended."""
@@ -91,18 +92,36 @@ class Waiting:
         if len(going) < len(readers) or not going:
             timeout_s = min(timeout_s, ENDED_PAUSE_S)
         if len(going) == 1:
-            ((name, reader),) = going.items()
+            (reader,) = going.values()
             if self._alone is None or self._alone[0] is not reader:
-                self._alone = reader, idle_strategy(self._how, self._directory, name)
+                self._alone = reader, idle_strategy(self._how, self._directory, reader.segment.spec.set_name)
             return self._alone[1].wait(reader, timeout_s)
         until = time.monotonic() + timeout_s
+        sleepers = self._sleepers(going)
         while not any(reader.lag for reader in going.values()):
-            if time.monotonic() >= until:
+            left_s = until - time.monotonic()
+            if left_s <= 0:
                 for reader in going.values():
                     reader.segment.require_whole()
                 return False
-            (self._pause if going else _nap)()
+            if sleepers:
+                wait_any(sleepers, int(left_s * 1e9))
+                if any(reader.ended for reader in going.values()):
+                    return any(reader.lag for reader in going.values())
+            else:
+                (self._pause if going else _nap)()
         return True
+
+    def _sleepers(self, readers: Mapping[str, RingReader]) -> list[tuple[WakePage, RingReader]]:
+        """Each ring with its set's wake page; none where we do not sleep, or a page cannot be used."""
+        if self._how != "wake" or not readers:
+            return []
+        known = {id(reader): page for page, reader in self._asleep}
+        if known.keys() != {id(reader) for reader in readers.values()}:
+            self._asleep = []
+            with contextlib.suppress(NotASegment, StorageError):
+                self._asleep = [(WakePage.open(self._directory, one.segment.spec.set_name), one) for one in readers.values()]
+        return self._asleep
 
 
 def _nap() -> None:

@@ -14,6 +14,7 @@ import errno
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -30,9 +31,12 @@ CHECKPOINTS_WORD, FIRST_SLOT = 32, 384
 SLOT_COUNT = WAKE_BYTES - FIRST_SLOT  # books that can have a slot; readers of any further book can only copy its live image
 MAX_WAIT_NS = 5_000_000
 NAP_NS = 1_000_000
+SHORT_NAP_NS = 200_000
 
 _REQUEST_WORDS = {SegmentKind.DELTAS: 0, SegmentKind.TRADES: 16}
 _FUTEX_CALLS = {"x86_64": 202, "amd64": 202, "aarch64": 98, "arm64": 98}  # the number of futex(2)
+_FUTEX_WAITV, _FUTEX_32, _CLOCK_MONOTONIC = 449, 2, 1  # futex_waitv(2), the same number on every processor
+MOST_WAITED = 128  # words that one call takes
 _FUTEX_WAIT, _FUTEX_WAKE = 0, 1  # not the PRIVATE forms: the word is shared between processes
 
 
@@ -79,13 +83,17 @@ class WakePage:
         """Index of the word by which readers of that ring ask to be woken."""
         return _REQUEST_WORDS[kind]
 
+    def request(self, reader: RingReader) -> None:
+        """Ask the writer to wake this reader after its next publish."""
+        self._words.store_relaxed(_REQUEST_WORDS[reader.segment.spec.kind], 1)
+        self._words.full_fence()
+
     def wait(self, reader: RingReader, limit_ns: int = MAX_WAIT_NS) -> bool:
         """Sleep until a record past the reader's position is published, `limit_ns` at most; returns whether there is one.
 
         The limit is capped at 5 ms; 0 or less returns at once.
         """
-        self._words.store_relaxed(_REQUEST_WORDS[reader.segment.spec.kind], 1)
-        self._words.full_fence()
+        self.request(reader)
         position = reader.position
         seen = reader.segment.published  # loaded once: sleeping on a later value could miss that value's wake-up
         if seen > position or reader.ended:
@@ -121,6 +129,25 @@ class WakePage:
         return slots
 
 
+def wait_any(sleepers: Sequence[tuple[WakePage, RingReader]], limit_ns: int = MAX_WAIT_NS) -> bool:
+    """Sleep until any of these rings has a record past its reader's position, `limit_ns` at most; returns whether one has.
+
+    The limit is capped at 5 ms. Where the system cannot wait for several words (before Linux 5.16) it is a short nap.
+    """
+    for page, reader in sleepers:
+        page.request(reader)
+    seen = []
+    for _, reader in sleepers:
+        position, published = reader.position, reader.segment.published  # loaded once, as in `WakePage.wait`
+        if published > position or reader.ended:
+            return any(one.published() > one.position for _, one in sleepers)
+        seen.append((reader.segment.memory, published))
+    limit_ns = max(0, min(limit_ns, MAX_WAIT_NS))
+    if len(seen) > MOST_WAITED or not _futex_wait_any(seen, limit_ns):
+        clock.pause(min(limit_ns, SHORT_NAP_NS))
+    return any(reader.published() > reader.position for _, reader in sleepers)
+
+
 def has_futex() -> bool:
     """Whether a sleeping reader can be woken on this system; otherwise it naps."""
     return _futex() is not None
@@ -138,6 +165,24 @@ def futex_wait(mapped: Any, published: int, limit_ns: int) -> bool:
     call, number = futex
     failed = call(number, ctypes.c_void_p(address), _FUTEX_WAIT, ctypes.c_uint32(published & 0xFFFF_FFFF), limit, None, 0)
     return not failed or ctypes.get_errno() in (errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR)
+
+
+def _futex_wait_any(waited: Sequence[tuple[Any, int]], limit_ns: int) -> bool:
+    """Sleep while the low halves of all these `published` are unchanged; False at once where the system cannot."""
+    futex = _futex()
+    if futex is None:
+        return False
+    import ctypes
+
+    words = (ctypes.c_uint64 * (3 * len(waited)))()  # struct futex_waitv: value, address, flags
+    for place, (mapped, published) in enumerate(waited):
+        words[3 * place : 3 * place + 3] = [published & 0xFFFF_FFFF, _address(mapped) + _LOW_HALF, _FUTEX_32]
+    until_ns = clock.monotonic_ns() + limit_ns  # the call takes an end, not a length
+    until = (ctypes.c_long * 2)(until_ns // 1_000_000_000, until_ns % 1_000_000_000)
+    call, _ = futex
+    number = ctypes.c_long(_FUTEX_WAITV)
+    failed = call(number, words, ctypes.c_uint(len(waited)), ctypes.c_uint(0), until, ctypes.c_int(_CLOCK_MONOTONIC))
+    return failed >= 0 or ctypes.get_errno() in (errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR)
 
 
 def futex_wake(mapped: Any) -> None:

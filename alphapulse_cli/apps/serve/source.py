@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alphapulse_cli.book.reconstruct import Reconstructor
-from alphapulse_cli.errors import SegmentError, SegmentGone, StorageError
+from alphapulse_cli.errors import AlphapulseError, SegmentGone
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.groups import GroupReader, Polled, Start
 from alphapulse_cli.flow.merged import group_spans
@@ -454,7 +454,7 @@ class Sleeper:
             assert loop is not None
             assert woken is not None
             seen = 0
-            with suppress(SegmentError, StorageError, OSError):  # the poll that follows finds out what it is
+            with suppress(AlphapulseError, OSError):  # the poll that follows finds out what it is
                 seen = clock.monotonic_ns() if self._waiting.wait(self._rings, LONGEST_WAIT_S) else 0
             with suppress(RuntimeError):  # the loop was closed
                 loop.call_soon_threadsafe(_settle, woken, seen)
