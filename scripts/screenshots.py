@@ -33,7 +33,7 @@ from alphapulse_cli.wire.delta import BookState
 ROOT = Path(__file__).resolve().parent.parent
 EXCHANGES, SYMBOLS = ("binance-us", "coinbase", "kraken"), ("BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD")
 COLUMNS, ROWS = 120, 36
-FEWER_ROWS = {"tape": 24}  # a list: more of it says no more
+FEWER_ROWS = {"tape": 24, "feeds": 24}  # a list: more of it says no more
 LIMIT_S = 90.0  # for a picture worth taking
 DEMO_S = 900.0  # no demo outlives a script that was killed by more than this
 LOOK_S = 0.05
@@ -48,6 +48,7 @@ SHOWN = {
     "tape": [SYMBOLS[0], "price", "buy", "sell"],
     "arbitrage": [SYMBOLS[0]],
     "rings": [*EXCHANGES, "live"],
+    "feeds": [*EXCHANGES, *SYMBOLS, "LIVE", "valid %"],
 }
 FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 FONT = 'ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace'

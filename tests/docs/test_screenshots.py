@@ -20,6 +20,7 @@ WORDS = {
     "tape": ["price", "BTC-USD"],
     "arbitrage": ["BTC-USD"],
     "rings": ["kraken", "live"],
+    "feeds": ["kraken", "BTC-USD", "valid %", "LIVE"],
 }
 
 
