@@ -13,7 +13,7 @@ from pathlib import Path
 from alphapulse_cli.apps.bench.frames import BenchFeed, Tape
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.report import Result
-from alphapulse_cli.apps.bench.scenarios.record import REPLAY, lacks
+from alphapulse_cli.apps.bench.scenarios.record import REPLAY, UPDATES, lacks
 from alphapulse_cli.apps.bench.scenarios.replay import lines, replayed
 from alphapulse_cli.errors import IntegrityError
 from alphapulse_cli.flow.outlet import Outlet
@@ -28,7 +28,7 @@ def measure(ground: Ground) -> Iterator[Result]:
             continue
         feeds = (BenchFeed(f"kraken, {to}", "kraken", ""),)
         yield from lines(
-            ground, "export", partial(_exported, to), (REPLAY, replayed), "Nothing: the finished files are in it.", feeds
+            ground, "export", partial(_exported, to), (REPLAY, replayed), "Nothing: the finished files are in it.", feeds, UPDATES
         )
 
 

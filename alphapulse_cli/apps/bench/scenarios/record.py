@@ -20,6 +20,7 @@ from alphapulse_cli.errors import IntegrityError, UsageError
 from alphapulse_cli.flow.outlet import Outlet
 
 REPLAY = "`replay` of the same capture"
+UPDATES = 500, 3_000
 FEEDS = (BenchFeed("kraken", "kraken", ""), BenchFeed("coinbase", "coinbase", ""))
 
 
@@ -28,7 +29,7 @@ def measure(ground: Ground) -> Iterator[Result]:
     if lacks(ground, "record", [feed.case for feed in FEEDS], "pyarrow"):
         return
     leaves_out = "Nothing: its own segments, reading them, the rows, their compression and the finished files are in it."
-    yield from lines(ground, "record", _recorded, (REPLAY, replayed), leaves_out, FEEDS)
+    yield from lines(ground, "record", _recorded, (REPLAY, replayed), leaves_out, FEEDS, UPDATES)
 
 
 def lacks(ground: Ground, scenario: str, cases: Collection[str], module: str) -> bool:

@@ -44,11 +44,12 @@ def lines(
     reference: tuple[str, Timed],
     leaves_out: str,
     feeds: Sequence[BenchFeed] = FEEDS,
+    updates: tuple[int, int] = (1_000, 15_000),
 ) -> Iterator[Result]:
-    """Time `timed` and the reference, round by round, with a capture of each feed; a line each."""
+    """Time `timed` and the reference, round by round, with a capture of each feed, of so many updates (quick, full); a line each."""
     for feed in feeds:
         ground.progress(f"{scenario}: {feed.case}")
-        made = tape(feed, ground.several(1_000, 15_000))
+        made = tape(feed, ground.several(*updates))
         folder = Path(ground.directory.path) / "captures"
         path = captures.write(folder, captures.head_of(made), captures.rows_of(made, step_ns=STEP_NS))
         samples = Samples(batch=len(made.updates))
