@@ -81,12 +81,12 @@ class Door:
         return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token)
 
     def _is_own(self, headers: dict[bytes, bytes]) -> bool:
-        """Whether a page may open a WebSocket: of our own address, or of an origin that is allowed. Programs send no origin."""
+        """Whether a page may open a WebSocket: of our own host, or of an origin that is allowed. Programs send no origin."""
         origin = headers.get(b"origin", b"").decode("latin-1")
         if not origin or origin in self._origins:
             return True
         try:
-            return urlsplit(origin).netloc.encode("latin-1") == headers.get(b"host", b"")
+            return urlsplit(origin).hostname == urlsplit(f"//{headers.get(b'host', b'').decode('latin-1')}").hostname
         except ValueError:
             return False
 

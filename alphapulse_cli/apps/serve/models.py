@@ -369,7 +369,7 @@ class Alive(Answer):
 
 
 class Ready(Answer):
-    """Whether the server has data to serve: at least one set is live."""
+    """Whether the server has data to serve: at least one set is live, and one of its books."""
 
     ready: bool
     sets: int

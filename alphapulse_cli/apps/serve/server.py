@@ -14,6 +14,7 @@ from alphapulse_cli.apps.serve.markets import API
 from alphapulse_cli.readers.moments import moment
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.wire.delta import BookState
 
 PROTOCOL = 1
 
@@ -54,11 +55,14 @@ def add(app: FastAPI, facts: Facts) -> None:
         "/ready", tags=["server"], response_model=models.Ready, responses={503: {"model": models.Ready, "description": "not ready"}}
     )
     async def ready(request: Request) -> Response:
-        """Whether there are data to serve: a set is live, and the server does not stop; needs no token."""
+        """Whether there are data to serve: a set is live, a book of it too, and the server does not stop; needs no token."""
         now_ns = clock.monotonic_ns()
         sets = images.sets()
         live = sum(images.liveness(name, now_ns) is Liveness.LIVE for name in sets)
-        why = "the server stops" if state.is_stopping else "" if live else "no set is live" if sets else "nothing is collected"
+        why = "the server stops" if state.is_stopping else "nothing is collected" if not sets else "" if live else "no set is live"
+        followers = state.source.followers.values()
+        if not why and not any(one.state(symbol, now_ns)[0] is BookState.LIVE for one in followers for symbol in one.books):
+            why = "no book is live yet"
         made = answer(request, models.Ready(ready=not why, sets=len(sets), live=live, why=why), VOLATILE)
         made.status_code = 503 if why else 200
         return made

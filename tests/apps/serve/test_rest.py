@@ -52,6 +52,7 @@ def writer(directory):
 @pytest.fixture
 def served(directory, writer):
     with Served(directory) as made:
+        made.writers.append(writer)
         made.poll()
         yield made
 
@@ -117,6 +118,7 @@ class TestBooks:
     def test_a_book_without_a_live_writer_is_stale(self, directory, served, writer):
         writer.update([(1_000_000, 9, False)])
         assert served.row(BOOK)["state"] == "LIVE"
+        served.writers.clear()
         writer.close()
         row = served.row(BOOK)
         assert (row["state"], row["reason"]) == ("STALE", "RETIRED")
@@ -124,6 +126,7 @@ class TestBooks:
         assert served.row("/api/v1/bbo")[0]["state"] == "STALE"
 
     def test_a_silent_writer_makes_its_books_stale(self, served, monkeypatch):
+        served.writers.clear()
         real = clock.monotonic_ns
         monkeypatch.setattr(clock, "monotonic_ns", lambda: real() + 3 * SECOND_NS)
         assert {(row["state"], row["reason"]) for row in served.row("/api/v1/bbo")} == {("STALE", "SILENT")}
@@ -131,6 +134,7 @@ class TestBooks:
 
     def test_a_new_writer_is_found_at_once(self, directory, served, writer):
         before = served.row(BOOK)
+        served.writers.clear()
         writer.close()
         with Writer(directory, ("BTC-USD", "ETH-USD")) as later:
             later.snapshot(ladder(10, 77))
@@ -157,6 +161,7 @@ class TestBooks:
             second.snapshot(ladder(4))
             assert served.row(BOOK)["set"] == "kraken"
             assert served.row("/api/v1/book/second/BTC-USD")["set"] == "second"
+            served.writers.clear()
             writer.close()
             assert served.row("/api/v1/book/kraken/BTC-USD")["set"] == "kraken"  # by its name, though it is not live
 
@@ -365,6 +370,7 @@ class TestDeltaStats:
 
     def test_a_new_book_begins_anew_behind_its_reset(self, served, writer):
         writer.update([(1_000_000, 5, False)])
+        served.writers.clear()
         writer.outlet.close()
         served.poll()
         groups = served.row(STATS)["measured_groups"]
@@ -483,10 +489,18 @@ class TestServer:
         served.state.is_stopping = True
         assert (served.get("/ready").status_code, served.get("/ready").json()["why"]) == (503, "the server stops")
         served.state.is_stopping = False
+        served.writers.clear()
         writer.close()
         response = served.get("/ready")
         assert (response.status_code, response.json()["why"]) == (503, "no set is live")
         assert served.row("/health") == {"status": "ok"}
+
+    def test_it_is_not_ready_before_a_book_is_live(self, directory):
+        with Writer(directory) as writer, Served(directory) as served:
+            assert served.get("/ready").json()["why"] == "no book is live yet"
+            writer.snapshot(ladder(4))
+            served.poll()
+            assert served.row("/ready")["ready"] is True
 
     def test_where_nothing_is_collected_it_runs_and_is_not_ready(self, directory):
         with Served(directory) as served:
@@ -576,6 +590,7 @@ class TestCaches:
         writer.now_ns += 1
         say(writer, TradingStatus.POST_ONLY)
         tags.append(look(BOOK))
+        served.writers.clear()
         writer.close()
         tags.append(look(BOOK))
         assert len(set(tags)) == len(tags)
