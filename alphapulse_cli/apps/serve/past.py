@@ -287,7 +287,8 @@ if __name__ == "__main__":
     import signal
 
     def unwind(*_: object) -> None:
-        """End so that the temporary folder is removed."""
+        """End so that the temporary folder is removed, which a second signal must not interrupt."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, unwind)
