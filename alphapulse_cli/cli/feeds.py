@@ -78,14 +78,16 @@ def feeds(
     Example: alphapulse feeds --window day --json | jq 'select(.kind == "symbol" and .valid_percent < 99.9)'
     """
     from alphapulse_cli.apps import feeds as work
-    from alphapulse_cli.readers.selection import Wanted
+    from alphapulse_cli.readers.selection import Wanted, settled
     from alphapulse_cli.shm.directory import open_directory
 
     form = render.chosen_format(form, as_json)
     chosen = options.settings().choose("shm_dir", shm_dir)
     with open_directory(chosen or None) as directory:
-        found, missing = work.look(directory, Wanted.of(names, symbols), window, part)
+        wanted = Wanted.of(names, symbols)
+        found, missing = work.look(directory, wanted, window, part)
         if not found:
+            settled(directory, wanted)  # NoSegment names what there is, for a set or a symbol that is not
             raise NoSegment(
                 missing[0] if missing else f"no scorecards of what was asked for in {directory.path}",
                 "start a collector: alphapulse collect --exchange kraken; what is there: alphapulse segments",

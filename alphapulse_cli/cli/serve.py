@@ -69,7 +69,7 @@ def serve(
         typer.Option(
             "--metrics-bind",
             metavar="HOST:PORT",
-            autocompletion=options.complete_words("127.0.0.1:9100", "0.0.0.0:9100"),
+            autocompletion=options.complete_words("127.0.0.1:9101", "0.0.0.0:9101"),
             show_default=False,
             help="Address on which /metrics alone is answered without a token.",
         ),
@@ -215,7 +215,7 @@ def _bind(text: str | None) -> str:
         host, _ = host_and_port(text) if text else ("127.0.0.1", 0)
         _host(host)
     except (ValueError, UsageError):
-        raise UsageError(f"--metrics-bind: not an address: {str(text)[:60]!r}", "write --metrics-bind 127.0.0.1:9100") from None
+        raise UsageError(f"--metrics-bind: not an address: {str(text)[:60]!r}", "write --metrics-bind 127.0.0.1:9101") from None
     return text or ""
 
 

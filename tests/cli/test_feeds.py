@@ -59,7 +59,11 @@ def test_csv_and_a_part(alphapulse, scored):
 
 
 def test_nothing_there_is_said_with_a_hint(alphapulse, scored):
-    code, out, err = told(alphapulse("feeds", "--exchange", "coinbase"))
-    assert (code, out) == (3, "")
-    assert "no scorecards of what was asked for" in err
-    assert "hint: start a collector" in err
+    for arguments, error, there in (
+        (("--exchange", "coinbase"), "nothing of coinbase is collected", "kraken"),
+        (("--symbol", "BTC-EUR"), "no book of BTC-EUR", "BTC-USD"),
+    ):
+        code, out, err = told(alphapulse("feeds", *arguments))
+        assert (code, out) == (3, "")
+        assert error in err
+        assert f"\nhint: there are: {there}\n" in err

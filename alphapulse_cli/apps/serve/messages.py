@@ -159,7 +159,7 @@ MESSAGES: dict[str, Shape] = {
             "limits": ({"type": "object", "additionalProperties": {"type": "number"}}, "limits of this client"),
         },
     ),
-    "authorized": _shape("the token was right", {}, ID),
+    "authorized": _shape("the token was right, or none is needed", {}, ID),
     "subscribed": _shape(
         "a subscription began",
         {
@@ -169,7 +169,7 @@ MESSAGES: dict[str, Shape] = {
             "symbol": (TEXT, "pattern of symbols"),
             "books": (COUNT, "number of books that match now; those that appear later are taken in too"),
         },
-        ID,
+        {"hint": (TEXT, "sets or symbols that are there, where no book matches now; absent otherwise"), **ID},
     ),
     "unsubscribed": _shape("a subscription ended", {"subscription": (COUNT, "its number")}, ID),
     "pong": _shape("answer to `ping`", {"time_ns": (COUNT, "ns since 1970")}, ID),
@@ -568,10 +568,20 @@ class Subscribe:
     symbol: str
     resume: Mapping[tuple[str, str], tuple[int, int]]
 
+    def takes_set(self, set_name: str, exchange: str) -> bool:
+        """Whether that set is among those asked for."""
+        return fnmatch.fnmatchcase(set_name, self.exchange) or fnmatch.fnmatchcase(exchange, self.exchange)
+
     def matches(self, set_name: str, exchange: str, symbol: str) -> bool:
         """Whether that book is among those asked for."""
-        by_set = fnmatch.fnmatchcase(set_name, self.exchange) or fnmatch.fnmatchcase(exchange, self.exchange)
-        return by_set and fnmatch.fnmatchcase(symbol.upper(), self.symbol)
+        return self.takes_set(set_name, exchange) and fnmatch.fnmatchcase(symbol.upper(), self.symbol)
+
+
+EXAMPLE = 'send one object a message, as {"op":"subscribe","channel":"bbo"}'
+
+
+def _written_as(encoding: Encoding, payload: str | bytes) -> str:
+    return "MessagePack" if isinstance(payload, bytes) and encoding is Encoding.MSGPACK else "JSON"
 
 
 def read_request(payload: str | bytes, encoding: Encoding) -> Message:
@@ -582,9 +592,9 @@ def read_request(payload: str | bytes, encoding: Encoding) -> Message:
         else:
             found = orjson.loads(payload)
     except (ValueError, TypeError, RecursionError):
-        raise Refused(Problem.UNREADABLE, "the message cannot be read", None, 'write {"op":"ping"}') from None
+        raise Refused(Problem.UNREADABLE, f"the message is no {_written_as(encoding, payload)}", None, EXAMPLE) from None
     if not isinstance(found, dict):
-        raise Refused(Problem.UNREADABLE, "the message is no object", None, 'write {"op":"ping"}')
+        raise Refused(Problem.UNREADABLE, "the message is no object", None, EXAMPLE)
     return found
 
 
@@ -594,7 +604,9 @@ def request_id(request: Message) -> Message:
         return {}
     found = request["id"]
     if isinstance(found, bool) or not isinstance(found, str | int) or len(str(found)) > MOST_TEXT:
-        raise Refused(Problem.WRONG_FIELD, f"id must be an integer or a text of at most {MOST_TEXT} characters", "id")
+        raise Refused(
+            Problem.WRONG_FIELD, f"id must be an integer or a text of at most {MOST_TEXT} characters", "id", 'write "id":1'
+        )
     return {"id": found}
 
 
@@ -608,14 +620,18 @@ def subscription(request: Message) -> Subscribe:
 
 def _channel(named: Any) -> tuple[str, int]:
     hint = f"channels are: {', '.join(CHANNELS)}"
-    if isinstance(named, str) and named.startswith("book:"):
+    if isinstance(named, str) and (named == "book" or named.startswith("book:")):
         depth = named[5:]
         if not (depth.isascii() and depth.isdigit() and len(depth) <= 4 and 1 <= int(depth) <= MOST_DEPTH):
-            raise Refused(Problem.WRONG_FIELD, f"book:N needs 1 to {MOST_DEPTH}", "channel", "write book:10")
+            raise Refused(Problem.WRONG_FIELD, f"book:N needs a number of levels, 1 to {MOST_DEPTH}", "channel", "write book:10")
         return "book", int(depth)
     if not isinstance(named, str) or named not in CHANNELS or ":" in named:
         raise Refused(Problem.WRONG_FIELD, f"unknown channel: {str(named)[:40]!r}", "channel", hint)
     return named, 0
+
+
+PATTERNS = {"exchange": "write kraken, or leave it out for all", "symbol": "write BTC-USD, BTC-*, or leave it out for all"}
+COPIES = 'write "resume":[{"set":"kraken","symbol":"BTC-USD","epoch":1795910217,"version":813}]'
 
 
 def _pattern(request: Message, field: str) -> str:
@@ -624,7 +640,10 @@ def _pattern(request: Message, field: str) -> str:
         return "*"
     if not isinstance(found, str) or not 0 < len(found) <= MOST_TEXT or not found.isprintable() or set(found) & set("[]"):
         raise Refused(
-            Problem.WRONG_FIELD, f"{field} must be a name or a pattern with * and ?, at most {MOST_TEXT} characters", field
+            Problem.WRONG_FIELD,
+            f"{field} must be a name or a pattern with * and ?, at most {MOST_TEXT} characters",
+            field,
+            PATTERNS[field],
         )
     return found
 
@@ -644,17 +663,19 @@ def _resume(request: Message, channel: str) -> dict[tuple[str, str], tuple[int, 
     if found is None:
         return {}
     if channel != "deltas":
-        raise Refused(Problem.WRONG_FIELD, "only deltas can be resumed", "resume")
+        raise Refused(Problem.WRONG_FIELD, "only deltas can be resumed", "resume", "leave it out")
     if not isinstance(found, list):
-        raise Refused(Problem.WRONG_FIELD, "resume must be a list of {set, symbol, epoch, version}", "resume")
+        raise Refused(Problem.WRONG_FIELD, "resume must be a list of {set, symbol, epoch, version}", "resume", COPIES)
     made = {}
     for number, one in enumerate(found):
         if not isinstance(one, dict):
-            raise Refused(Problem.WRONG_FIELD, "resume must be a list of {set, symbol, epoch, version}", f"resume[{number}]")
+            raise Refused(
+                Problem.WRONG_FIELD, "resume must be a list of {set, symbol, epoch, version}", f"resume[{number}]", COPIES
+            )
         for field, kind in (("set", str), ("symbol", str), ("epoch", int), ("version", int)):
             value = one.get(field)
             if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
                 what = "a name" if kind is str else "an integer, 0 or more"
-                raise Refused(Problem.WRONG_FIELD, f"{field} must be {what}", f"resume[{number}].{field}")
+                raise Refused(Problem.WRONG_FIELD, f"{field} must be {what}", f"resume[{number}].{field}", COPIES)
         made[one["set"], one["symbol"]] = one["epoch"], one["version"]
     return made

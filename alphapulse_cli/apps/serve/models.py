@@ -10,14 +10,100 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from alphapulse_cli.readers.feeds import MEANINGS
 
-Decimal = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$", description="exact decimal text")]
+EXACT = "exact decimal text"
+Decimal = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$", description=EXACT)]
 Level = tuple[Decimal, Decimal]
+
+
+COMMON = {  # field -> meaning, where its model has no other
+    "set": "name of the set: that of its exchange, or the NAME of `collect --as NAME`",
+    "exchange": "name of the exchange",
+    "symbol": "canonical symbol, BASE-QUOTE",
+    "state": "state of the book: COLD, SYNCING, LIVE, STALE or HALTED",
+    "reason": "reason of the state; NONE where there is none",
+    "trading_status": "which orders the market takes; null if the collector does not say",
+    "replay": "a replay writes it: it is of the past",
+    "epoch": "of the writer: versions of two epochs cannot be compared",
+    "version": "version of the book",
+    "time": "receipt of the frame, RFC 3339",
+    "timestamp_ns": "the same in ns since 1970",
+    "connections_open": "connections that are open now",
+    "last_frame_ns": "the same in ns since 1970",
+    "resyncs": "resyncs of books, begun",
+    "reconnects": "connections made in place of ones that ended",
+    "price_decimals": "decimals of prices",
+    "size_decimals": "decimals of sizes",
+    "tick_size": "step of prices",
+    "lot_size": "step of sizes",
+    "bid": "best bid",
+    "bid_size": "its size",
+    "ask": "best ask; null for an empty side",
+    "ask_size": "its size",
+    "trade_id": "the exchange's id of the trade",
+    "price": "price of the trade",
+    "size": "size",
+    "trades": "trades",
+    "candles": "candles",
+    "begin": "begin of the candle, RFC 3339",
+    "begin_ns": "the same in ns since 1970",
+    "open": "price of the first trade",
+    "high": "highest price",
+    "low": "lowest price",
+    "close": "price of the last trade",
+    "volume": "sum of sizes",
+    "sell_volume": "of the trades whose taker sold",
+    "width": "width of the candles",
+    "bid_changes": "changed levels of the bids",
+    "ask_changes": "changed levels of the asks",
+    "books": "number of books",
+    "total_deltas_processed": "groups published since the collectors started",
+    "total_changes": "changes of levels in them",
+    "avg_changes_per_update": "`total_changes` / `total_deltas_processed`",
+    "baseline": "what the bytes of deltas are compared with",
+    "measured_groups": "groups that were measured",
+    "delta_bytes": "bytes of their records",
+    "full_book_bytes": "bytes of the baseline",
+    "compression_ratio": "`full_book_bytes` / `delta_bytes`",
+    "bandwidth_saved_bytes": "`full_book_bytes` - `delta_bytes`",
+    "by_book": "statistics of each book",
+    "id": "its name, which stays the same",
+    "born_ns": "its birth, ns since 1970",
+    "changes": "times that it changed",
+    "bps": "profit in basis points of the money that it takes",
+    "peak_size": "size at its best",
+    "peak_net": "profit after fees at its best",
+    "peak_bps": "basis points at its best",
+    "peak_ns": "time of its best, ns since 1970",
+    "watchers": "running `arb watch` processes",
+    "opportunities": "opportunities",
+    "count": "number of measurements",
+    "below_zero": "of those, the ones with the exchange's clock ahead",
+    "p50": "median",
+    "p99": "99 of 100 are not above it",
+    "p99.9": "999 of 1,000 are not above it",
+    "liveness": "live, building, silent, retired, replaced or gone",
+    "sets": "sets of segments",
+    "live": "of those, the live ones",
+    "status": "ok",
+    "ready": "whether a set is live",
+    "started": "start of the server, RFC 3339",
+    "started_ns": "the same in ns since 1970",
+    "uptime_s": "seconds since then",
+    "error": "the error",
+}
+
+
+def _tell(schema: dict[str, Any]) -> None:
+    """Give each field of a schema a meaning."""
+    for name, field in schema.get("properties", {}).items():
+        if name in COMMON and field.get("description", EXACT) == EXACT:
+            field["description"] = COMMON[name]
 
 
 class Answer(BaseModel):
     """Base of all answers: no field but those that are declared, and no number read from text."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=_tell)
 
 
 class Problem(Answer):

@@ -1,5 +1,6 @@
 """Addresses to listen on: their text, and sockets that are bound to them."""
 
+import errno
 import socket
 
 from alphapulse_cli.errors import UsageError
@@ -23,6 +24,14 @@ def bound(what: str, host: str, port: int, option: str) -> socket.socket:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made  # noqa: TRY300
     except OSError as error:
-        raise UsageError(
-            f"no {what} server on {host}:{port}: {error.strerror or error}", f"port 0 takes any free one: {option} 0"
-        ) from error
+        why = (error.strerror or str(error)).partition(" (while ")[0]
+        raise UsageError(f"no {what} server on {host}:{port}: {why}", _hint(error, host, option)) from error
+
+
+def _hint(error: OSError, host: str, option: str) -> str:
+    """Hint for an address that cannot be had: another host where this machine has no such one, else another port."""
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return "name an address of this machine: 127.0.0.1, or 0.0.0.0 for all networks"
+    if option == "--metrics-bind":
+        return f"port 0 takes any free one: --metrics-bind {f'[{host}]' if ':' in host else host}:0"
+    return f"port 0 takes any free one: {option} 0"

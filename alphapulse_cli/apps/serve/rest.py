@@ -88,6 +88,12 @@ def add_endpoints(app: FastAPI, facts: Facts) -> None:
     _tell_of_token(app)
 
 
+PROBLEMS = {  # status of an address or method that is not served -> code, message, hint
+    404: ("not_found", "nothing is at this address", "/docs lists all addresses"),
+    405: ("wrong_method", "only GET and HEAD are answered here", "/docs lists all addresses"),
+}
+
+
 def bare_app(lifespan: Any = None) -> FastAPI:
     """Application without endpoints: its texts, its explorer, and how it answers errors."""
     app = FastAPIOffline(
@@ -119,8 +125,8 @@ def bare_app(lifespan: Any = None) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def unknown(_: Request, error: HTTPException) -> Response:
-        hint = "/docs lists all addresses" if error.status_code == 404 else ""
-        return problem(error.status_code, "http", str(error.detail), hint, dict(error.headers or {}))
+        code, message, hint = PROBLEMS.get(error.status_code, ("http", str(error.detail), ""))
+        return problem(error.status_code, code, message, hint, dict(error.headers or {}))
 
     return app
 

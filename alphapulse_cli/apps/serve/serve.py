@@ -76,7 +76,7 @@ class Serving:
                 state.http_port = listening.getsockname()[1]
                 if plan.metrics_bind and state.metrics is not None:
                     host, port = host_and_port(plan.metrics_bind)
-                    listening = opened.enter_context(bound("metrics", host, port, "--metrics-bind HOST:"))
+                    listening = opened.enter_context(bound("metrics", host, port, "--metrics-bind"))
                     apps.append((listening, scraping.alone(state.metrics)))
                     state.metrics_port = listening.getsockname()[1]
             await self.streams.open()

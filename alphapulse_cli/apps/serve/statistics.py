@@ -81,7 +81,9 @@ def add(app: FastAPI, facts: Facts) -> None:
         request: Request,
         exchange: OfExchange = "",
         symbol: OfSymbol = "",
-        window: Annotated[str, Query(description="since the start, the last hour, the last day", json_schema_extra=WINDOWS)] = HOUR,
+        window: Annotated[
+            str, Query(description="start: since the collector's start; hour, day: the last ones", json_schema_extra=WINDOWS)
+        ] = HOUR,
     ) -> Response:
         """Scorecards of all feeds, or of one exchange or symbol: how good each was, by set, connection and symbol."""
         wanted = {(one.set_name, one.symbol) for one in images.markets(exchange, symbol)} if exchange or symbol else set()

@@ -121,6 +121,7 @@ class Streams:
                 "set": asked.exchange,
                 "symbol": asked.symbol,
                 "books": len(keys),
+                **self._hint(asked, keys),
                 **said,
             },
         )
@@ -149,6 +150,17 @@ class Streams:
         if asked.channel == "arbitrage":
             return []
         return [key for key, exchange in self._exchanges.items() if asked.matches(key[0], exchange, key[1])]
+
+    def _hint(self, asked: Subscribe, keys: list[Key]) -> Message:
+        """Member `hint` of an answer to a subscription to which no book belongs now: what there is instead."""
+        if keys or asked.channel == "arbitrage":
+            return {}
+        known = self._exchanges.items()
+        symbols = {symbol for (name, symbol), exchange in known if asked.takes_set(name, exchange)}
+        there = sorted(symbols or {name for name, _ in self._exchanges})
+        if not there:
+            return {"hint": "nothing is collected here yet"}
+        return {"hint": f"no book matches now; there are: {', '.join(there[:20])}{', …' if len(there) > 20 else ''}"}
 
     def _say(self, client: Client, message: Message) -> None:
         client.put(encoded(client.encoding, message))
@@ -401,15 +413,30 @@ class Streams:
         else:
             number = request.get("subscription")
             if "subscription" not in request:
-                raise Refused(Problem.MISSING_FIELD, "unsubscribe needs a subscription", "subscription")
-            if not isinstance(number, int) or isinstance(number, bool) or not self.unsubscribe(client, number):
-                raise Refused(Problem.WRONG_FIELD, f"no subscription {str(number)[:40]}", "subscription")
+                raise Refused(
+                    Problem.MISSING_FIELD, "unsubscribe needs a subscription", "subscription", "its number is in `subscribed`"
+                )
+            if not isinstance(number, int) or isinstance(number, bool):
+                raise Refused(
+                    Problem.WRONG_FIELD, "subscription must be an integer", "subscription", "its number is in `subscribed`"
+                )
+            if not self.unsubscribe(client, number):
+                here = ", ".join(map(str, self.clients[client]))
+                raise Refused(
+                    Problem.WRONG_FIELD,
+                    f"no subscription {str(number)[:40]}",
+                    "subscription",
+                    f"there are: {here[:200]}" if here else "this client has none",
+                )
             client.say({"type": "unsubscribed", "subscription": number, **said})
 
     def _authorize(self, client: Client, request: Message, said: Message) -> None:
         if "token" not in request:
-            raise Refused(Problem.MISSING_FIELD, "auth needs a token", "token")
-        if not isinstance(request["token"], str) or not is_token(request["token"], self._state.plan.token):
+            raise Refused(Problem.MISSING_FIELD, "auth needs a token", "token", 'send {"op":"auth","token":"…"}')
+        if not isinstance(request["token"], str):
+            raise Refused(Problem.WRONG_FIELD, "token must be a text", "token", 'send {"op":"auth","token":"…"}')
+        token = self._state.plan.token
+        if token and not is_token(request["token"], token):
             client.close(CloseCode.POLICY, "the token is wrong", Problem.UNAUTHORIZED)
             return
         client.is_authorized = True

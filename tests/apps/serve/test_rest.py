@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from support.reader_sets import PAST_NS, Writer, ladder, random_rows
+from support.reader_sets import PAST_NS, Writer, kept_alive, ladder, random_rows
 from support.rest_parts import Served, levels_of, scaled
 from support.seen_opportunities import seen
 
@@ -201,7 +201,7 @@ class TestLists:
         assert served.row(BOOK)["trading_status"] == "CANCEL_ONLY"
 
     def test_a_book_before_its_snapshot_is_cold_and_knows_nothing(self, directory):
-        with Writer(directory), Served(directory) as served:
+        with Writer(directory) as writer, kept_alive(writer), Served(directory) as served:
             (row,) = served.row("/api/v1/symbols")
             assert (row["state"], row["price_decimals"], row["size_decimals"]) == ("COLD", None, None)
             (row,) = served.row("/api/v1/bbo")
@@ -533,7 +533,7 @@ class TestErrors:
             ("/api/v1/book/kraken/BTC-USD?at=yesterday", 404, "this server has no captures"),
             ("/api/v1/deltas?exchange=kraken&symbol=BTC-USD&from=x&to=y", 404, "this server has no captures"),
             ("/api/v1/deltas?exchange=kraken", 422, "symbol: "),
-            ("/api/v1/nothing", 404, "Not Found"),
+            ("/api/v1/nothing", 404, "nothing is at this address"),
             (f"/api/v1/bbo?exchange={'x' * 65}", 422, "exchange: "),
             (f"/api/v1/bbo?exchange={'x' * 5000}", 414, "the query is longer"),
         ],
@@ -684,6 +684,13 @@ class TestDocument:
         for name in ("BookAnswer", "DeltaStats", "BboRow", "Problem"):
             properties = document["components"]["schemas"][name]["properties"].values()
             assert any("examples" in one for one in properties), name
+
+    def test_every_field_has_a_meaning(self, document):
+        schemas = document["components"]["schemas"]
+        assert len(schemas) > 15
+        for name, schema in schemas.items():
+            for field, declared in schema["properties"].items():
+                assert declared.get("description") or "$ref" in declared, f"{name}.{field}"
 
     def test_the_token_is_told(self, document):
         assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"

@@ -469,6 +469,7 @@ class TestRequests:
             ({"op": "subscribe", "channel": "book:0"}, "wrong_field", "channel"),
             ({"op": "subscribe", "channel": "book:1001"}, "wrong_field", "channel"),
             ({"op": "subscribe", "channel": "book:N"}, "wrong_field", "channel"),
+            ({"op": "subscribe", "channel": "book"}, "wrong_field", "channel"),
             ({"op": "subscribe", "channel": ["deltas"]}, "wrong_field", "channel"),
             ({"op": "subscribe", "channel": "deltas", "exchange": 5}, "wrong_field", "exchange"),
             ({"op": "subscribe", "channel": "deltas", "exchange": ""}, "wrong_field", "exchange"),
@@ -486,8 +487,10 @@ class TestRequests:
             ({"op": "unsubscribe"}, "missing_field", "subscription"),
             ({"op": "unsubscribe", "subscription": 99}, "wrong_field", "subscription"),
             ({"op": "unsubscribe", "subscription": True}, "wrong_field", "subscription"),
+            ({"op": "unsubscribe", "subscription": "1"}, "wrong_field", "subscription"),
             ({"op": "ping", "id": [1]}, "wrong_field", "id"),
             ({"op": "auth"}, "missing_field", "token"),
+            ({"op": "auth", "token": 5}, "wrong_field", "token"),
         ],
     )
     def test_what_is_wrong_is_named_and_the_connection_goes_on(self, directory, writer, request_, code, field):
@@ -497,6 +500,7 @@ class TestRequests:
                     async with await StreamClient.open(server.state.port, encoding) as client:
                         error = await client.ask("error", **request_)
                         assert (error["code"], error["field"]) == (code, field)
+                        assert error["hint"]  # each says what would be right
                         assert (await client.ask("pong", op="ping", id="x"))["id"] == "x"
 
         asyncio.run(run())
@@ -511,6 +515,29 @@ class TestRequests:
                         await client.until(lambda client=client: client.counts["error"])
                         assert client.of("error")[0]["code"] == "unreadable"
                         await client.ask("pong", op="ping")
+
+        asyncio.run(run())
+
+    def test_a_subscription_without_a_book_says_what_there_is(self, directory, writer):
+        async def run():
+            async with serving(directory) as server, await StreamClient.open(server.state.port) as client:
+                for asked, hint in (
+                    ({"exchange": "krakn"}, "no book matches now; there are: kraken"),
+                    ({"symbol": "BTC-EUR"}, "no book matches now; there are: BTC-USD, ETH-USD"),
+                    ({"exchange": "kraken"}, None),
+                ):
+                    said = await client.subscribe("bbo", **asked)
+                    assert (said["books"] == 0, said.get("hint")) == (hint is not None, hint)
+                refused = await client.ask("error", op="unsubscribe", subscription=99)
+                assert refused["hint"] == "there are: 1, 2, 3"
+
+        asyncio.run(run())
+
+    def test_a_token_that_nobody_asked_for_is_no_fault(self, directory, writer):
+        async def run():
+            async with serving(directory) as server, await StreamClient.open(server.state.port) as client:
+                assert (await client.ask("authorized", op="auth", token="any", id=4))["id"] == 4
+                await client.ask("pong", op="ping")
 
         asyncio.run(run())
 
