@@ -15,7 +15,7 @@ from alphapulse_cli.shm.scores import read_scores
 
 SYMBOLS = ("ETH-BTC", "DOGE-USD")
 FAULTS = {
-    "kraken": {"checksum": 3, "garbage": 1, "disconnect": 2},
+    "kraken": {"checksum": 2, "garbage": 1, "disconnect": 1},
     "coinbase": {"gap": 3, "disconnect": 1},
 }
 
@@ -54,10 +54,16 @@ def totals(alphapulse, name):
     return status.totals
 
 
+def broken_books(kind):
+    """A wrong checksum breaks one book; a lost connection, garbage and a gap of Coinbase, which numbers a connection's messages, all."""
+    return 1 if kind == "checksum" else len(SYMBOLS)
+
+
 def strike(alphapulse, sims, name, kind):
     """One fault, which struck and was healed before this returns."""
     sim = sims.served[name]
     before, armed = sim.injection_counts[kind], list[int]()
+    known = cards(alphapulse, name)["exchange", ""]
 
     def struck():
         if sim.connections and armed[-1:] != [sim.connection_count]:
@@ -67,15 +73,22 @@ def strike(alphapulse, sims, name, kind):
         return sim.injection_counts[kind] > before
 
     wait_until(struck, what=f"{kind} of {name}")
-    healings = "healings" if kind != "garbage" else "resyncs"
-    known = getattr(cards(alphapulse, name)["exchange", ""], healings)
+    books, reconnects = broken_books(kind), kind == "disconnect"
 
     def healed():
         sims.nudge()
-        whole = cards(alphapulse, name)["exchange", ""]
-        return whole.books_live == len(SYMBOLS) and (kind == "garbage" or whole.healings >= known)
+        now = cards(alphapulse, name)["exchange", ""]
+        return (
+            now.books_live == len(SYMBOLS)
+            and now.healings >= known.healings + books
+            and (not reconnects or now.reconnects > known.reconnects)
+        )
 
     wait_until(healed, what=f"the healing of {kind} of {name}")
+
+
+async def halt(sim):
+    sim.inject("halted", seconds=1.0)
 
 
 class TestFaults:
@@ -99,7 +112,7 @@ class TestFaults:
         process = begin(alphapulse, sims, "kraken")
         until_live(alphapulse, sims, "kraken")
         assert cards(alphapulse, "kraken")["exchange", ""].halts == 0
-        sims.inject("halted", "kraken")
+        sims.do(halt(sim))
 
         def halted():
             sims.nudge()
@@ -151,8 +164,7 @@ def agrees(found, counted, done):
     """The cards say what was done, what the counters counted, and one another's sums."""
     whole = found["exchange", ""]
     parts = [card for (kind, _), card in found.items() if kind == "symbol"]
-    # A wrong checksum breaks one book; a lost connection, garbage and a gap of Coinbase, which numbers a connection's messages, all.
-    broken = sum(times * (1 if kind == "checksum" else len(SYMBOLS)) for kind, times in done.items())
+    broken = sum(times * broken_books(kind) for kind, times in done.items())
     assert whole.checksums_bad == done.get("checksum", 0)
     assert whole.reconnects == done.get("disconnect", 0)
     assert whole.gaps == counted["gaps"] >= done.get("gap", 0)
