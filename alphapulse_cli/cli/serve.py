@@ -18,6 +18,14 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 app = options.command_app()
 
 
+def _heartbeat(text: str) -> float:
+    """Seconds of --heartbeat. UsageError for other texts."""
+    try:
+        return options.parse_duration(text)
+    except UsageError as error:
+        raise UsageError(f"--heartbeat: {error}", error.hint) from None
+
+
 @app.command()
 def serve(
     exchanges: options.Exchanges = None,
@@ -76,9 +84,7 @@ def serve(
     ] = None,
     heartbeat: Annotated[
         float,
-        typer.Option(
-            metavar="TIME", parser=options.parse_duration, show_default="15s", help="Time between heartbeats to WebSocket clients."
-        ),
+        typer.Option(metavar="TIME", parser=_heartbeat, show_default="15s", help="Time between heartbeats to WebSocket clients."),
     ] = "15s",  # type: ignore[assignment]  # the parser takes text
     clients: Annotated[int, typer.Option(min=1, metavar="N", help="Most WebSocket clients.")] = 1000,
     clients_per_address: Annotated[int, typer.Option(min=1, metavar="N", help="Most WebSocket clients of one address.")] = 100,

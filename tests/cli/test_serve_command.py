@@ -90,6 +90,20 @@ def test_a_port_that_is_taken(alphapulse, writer, option):
         assert "Traceback" not in done.stderr
 
 
+def test_a_host_that_is_not_this_machine_has_another_hint(quick, writer):
+    with kept_alive(writer):
+        done = quick("serve", *FREE, "--host", "192.0.2.1")  # a network for documentation
+    assert (done.code, done.stdout) == (2, "")
+    assert "error: no REST server on 192.0.2.1:0: " in done.stderr
+    assert "\nhint: name an address of this machine: 127.0.0.1, " in done.stderr
+
+
+def test_a_wrong_time_between_heartbeats_names_its_option(quick, writer):
+    done = quick("serve", *FREE, "--heartbeat", "0s")
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: --heartbeat: not a duration: '0s'\nhint: write 10s, ")
+
+
 class TestTokens:
     def test_of_a_file_and_of_the_variable(self, serve, writer, alphapulse):
         async def answers(row, headers):
