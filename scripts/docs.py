@@ -680,7 +680,7 @@ SESSION = """\
 
 
 def websocket() -> Iterator[str]:
-    from alphapulse_cli.apps.serve import messages, topics
+    from alphapulse_cli.apps.serve import gate, messages, topics
     from alphapulse_cli.apps.serve.clients import TOLD_WITHIN_S
     from alphapulse_cli.apps.serve.state import Limits
     from alphapulse_cli.apps.serve.stream import AUTH_WITHIN_S, PATHS
@@ -743,6 +743,8 @@ def websocket() -> Iterator[str]:
             ("clients of an address", f"{limits.clients_per_address} (`--clients-per-address`)", "HTTP 429"),
             ("a client's message", f"{limits.message_bytes >> 10} KiB", "1009"),
             ("a client's messages", f"{limits.messages_at_once} at once, {limits.messages_per_s:g} a second", "1008"),
+            ("its frames of all kinds, pings among them", f"{gate.FRAMES_AT_ONCE} at once, {gate.FRAMES_PER_S:g} a second", "1008"),
+            ("connections without a handshake", gate.HALF_OPEN, "the oldest is cut off"),
             ("subscriptions of a client", str(limits.subscriptions), "`error`, code `limit`"),
             ("the token, where one is needed", f"within {AUTH_WITHIN_S:g} s", "1008"),
         ),

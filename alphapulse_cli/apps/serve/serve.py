@@ -9,11 +9,13 @@ service restarts), lets requests that are being answered end within STOP_WITHIN_
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from alphapulse_cli.apps.serve.gate import BACKLOG, HALF_OPEN, Gate, allow_files
 from alphapulse_cli.apps.serve.opportunities import Opportunities
 from alphapulse_cli.apps.serve.ports import bound, host_and_port
 from alphapulse_cli.apps.serve.source import Source
@@ -25,7 +27,9 @@ from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
 
+LOGGER = logging.getLogger("alphapulse.serve")
 STOP_WITHIN_S = 5.0
+REQUEST_WITHIN_S = 10.0  # that a connection of the REST side has for a request
 REQUESTS_AT_ONCE = 256  # on the REST port, beside its WebSocket clients
 MODULES = ("fastapi", "uvicorn", "msgpack", "prometheus_client", "fastapi_offline")
 
@@ -66,6 +70,11 @@ class Serving:
     async def start(self) -> None:
         """Listen on all ports, and begin to read the rings. UsageError for a port that cannot be had."""
         plan, state = self.state.plan, self.state
+        most = 2 * (plan.limits.clients + REQUESTS_AT_ONCE)
+        if (files := allow_files(most)) < most:
+            LOGGER.warning(
+                "at most %d files may be open: not enough for %d clients; ulimit -n %d", files, plan.limits.clients, 2 * most
+            )
         with contextlib.ExitStack() as opened:
             apps: list[tuple[socket.socket, Any]] = []
             if self._make_app is not None:
@@ -111,6 +120,47 @@ class Serving:
         self.state.source.close()
 
 
+def _http_protocol(most: int) -> Any:
+    """Protocol of uvicorn with a bound on connections, and on those without a request, which are bounded in time, too.
+
+    Its own bound answers 503, and keeps the connection.
+    """
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    gate = Gate()
+
+    class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.seen: Any = None
+            gate.enter(self)
+            if len(self.connections) > most + HALF_OPEN:
+                transport.abort()
+            self.waits = self.loop.call_later(REQUEST_WITHIN_S, self.look)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is not None or self.transport.get_protocol() is not self:
+                gate.leave(self)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.waits.cancel()
+            gate.leave(self)
+            super().connection_lost(exc)
+
+        def look(self) -> None:
+            """Cut the connection off if it made no request since the last look."""
+            if self.transport.is_closing() or self.transport.get_protocol() is not self:
+                return
+            if self.cycle is self.seen and (self.cycle is None or self.cycle.response_complete):
+                self.transport.abort()
+                return
+            self.seen = self.cycle
+            self.waits = self.loop.call_later(REQUEST_WITHIN_S, self.look)
+
+    return Protocol
+
+
 def _uvicorn(app: Any, plan: ServePlan) -> Any:
     """Make a server that leaves signals and the log to the program. Beyond its most connections it answers 503."""
     uvicorn = require("uvicorn", "serve", "serve")
@@ -132,6 +182,8 @@ def _uvicorn(app: Any, plan: ServePlan) -> Any:
             ws_max_size=plan.limits.message_bytes,
             ws_ping_interval=plan.heartbeat_s,
             ws_ping_timeout=2 * plan.heartbeat_s,
+            http=_http_protocol(plan.limits.clients + REQUESTS_AT_ONCE),
+            backlog=BACKLOG,
             limit_concurrency=plan.limits.clients + REQUESTS_AT_ONCE,
             ws_per_message_deflate=False,
         )

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alphapulse_cli.book.reconstruct import Reconstructor
-from alphapulse_cli.errors import AlphapulseError, SegmentGone
+from alphapulse_cli.errors import AlphapulseError, SegmentError, SegmentGone, StorageError
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.groups import GroupReader, Polled, Start
 from alphapulse_cli.flow.merged import group_spans
@@ -168,6 +168,8 @@ class Source:
         self._end_of_backlog: dict[tuple[str, SegmentKind], int] = {}
         self._history: dict[str, _History] = {}
         self._states_after_ns = 0
+        self._read_until: dict[str, int] = {}  # sequence in a set's ring
+        self._noted: dict[str, str] = {}  # failures, by set
         self._deltas: SetReaders[SetFollower] = SetReaders(directory, wanted, self._attach, start=start, how=how, needed=needed)
         self._trades: SetReaders[GroupReader] = SetReaders(
             directory, wanted, self._attach_trades, kind=SegmentKind.TRADES, start=start, how=how, needed=False
@@ -218,6 +220,14 @@ class Source:
         follower = self.followers.get(set_name)
         return None if follower is None else follower.groups.segment.epoch
 
+    def is_catching_up(self, set_name: str) -> bool:
+        """Whether what that set's ring held when this was first asked is still being read: the groups up to a book's version may come yet."""
+        follower = self.followers.get(set_name)
+        if follower is None:
+            return False
+        until = self._read_until.setdefault(set_name, follower.ring.published())
+        return follower.ring.position < until
+
     def since(self, key: Key, epoch: int, version: int, until: int) -> list[Group] | None:
         """Groups that lead a copy of that book from `version` to `until`; None if they are not at hand, or are no unbroken chain."""
         history = self._history.get(key[0])
@@ -228,8 +238,11 @@ class Source:
     def poll(self, now_ns: int, woken_ns: int = 0) -> Batch:
         """Read all rings once; `now_ns` is CLOCK_MONOTONIC."""
         batch = Batch(now_ns, woken_ns)
-        self._deltas.look(now_ns)
-        self._trades.look(now_ns)
+        for sets in (self._deltas, self._trades):
+            try:
+                sets.look(now_ns)
+            except (SegmentError, StorageError, OSError) as error:
+                self._note("directory", error)
         asks_states = now_ns >= self._states_after_ns
         for name in list(self.followers):
             asks_states |= self._poll_deltas(name, now_ns, batch)
@@ -248,12 +261,17 @@ class Source:
         except SegmentGone:
             self._deltas.drop(name)
             self._history.pop(name, None)
+            self._read_until.pop(name, None)
             batch.gone.append(name)
+            return True
+        except (SegmentError, StorageError, OSError) as error:
+            self._note(name, error)
             return True
         exchange, epoch, is_replay = follower.exchange, follower.groups.segment.epoch, follower.groups.is_replay
         if polled.restarted:
             self._end_of_backlog.pop((name, SegmentKind.DELTAS), None)
             self._history[name] = _History()
+            self._read_until.pop(name, None)
             batch.restarted.append(NewWriter(name, exchange, "deltas", epoch, is_replay))
         if polled.missed:
             batch.missed.append(Lost(name, exchange, "deltas", polled.missed, is_replay))
@@ -275,6 +293,9 @@ class Source:
         except SegmentGone:
             self._trades.drop(name)
             return
+        except (SegmentError, StorageError, OSError) as error:
+            self._note(name, error)
+            return
         exchange, epoch, is_replay = reader.segment.spec.exchange, reader.segment.epoch, reader.is_replay
         if polled.restarted:
             self._end_of_backlog.pop((name, SegmentKind.TRADES), None)
@@ -290,6 +311,12 @@ class Source:
                 sequence = polled.first + index
                 batch.trades.append(SourceTrade(item, bytes(record), epoch, sequence, sequence < end))
         batch.has_more |= polled.record_count >= POLL_RECORDS
+
+    def _note(self, what: str, error: Exception) -> None:
+        """Note a failure that may pass (too many open files): it is tried again, and logged where it is another one."""
+        if self._noted.get(what) != str(error):
+            self._noted[what] = str(error)
+            LOGGER.error("%s cannot be read, and is tried again: %s", what, error)
 
     def _look_at_states(self, now_ns: int, batch: Batch) -> None:
         """Note the states that differ from those of the last look."""

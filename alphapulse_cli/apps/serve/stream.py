@@ -11,8 +11,9 @@ import hmac
 import logging
 import socket
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from websockets.typing import Subprotocol
 
 from alphapulse_cli import __version__
 from alphapulse_cli.apps.serve.clients import TOLD_WITHIN_S, Client
+from alphapulse_cli.apps.serve.gate import BACKLOG, Gate, GuardedConnection
 from alphapulse_cli.apps.serve.messages import (
     CHANNELS,
     PROTOCOL,
@@ -492,6 +494,7 @@ class StreamServer:
         state.streams = self
         self._state, self._plan, self._counts = state, state.plan, state.clients
         self._opportunities = opportunities
+        self.gate = Gate()
         self._of_address: Counter[str] = Counter()
         self._server: Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -505,6 +508,7 @@ class StreamServer:
         self._server = await serve(
             self._serve,
             sock=listening,
+            backlog=BACKLOG,
             process_request=self._respond,
             select_subprotocol=_chosen,
             subprotocols=[Subprotocol(one.subprotocol) for one in Encoding],
@@ -516,6 +520,7 @@ class StreamServer:
             ping_timeout=2 * plan.heartbeat_s,
             server_header=None,
             logger=LOGGER,
+            create_connection=partial(GuardedConnection, self.gate),  # type: ignore[arg-type]  # it is called, no more
         )
         self._state.port = listening.getsockname()[1]
         self._state.source.listeners.append(self.streams.on_batch)
@@ -538,21 +543,30 @@ class StreamServer:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self.streams.tick(clock.monotonic_ns())
+            _guarded(self.streams.tick, clock.monotonic_ns())
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._plan.heartbeat_s)
-            self.streams.heartbeat()
+            _guarded(self.streams.heartbeat)
 
     async def _look_for_opportunities(self) -> None:
         while self._opportunities is not None:
             await asyncio.sleep(self._opportunities.every_s)
             if self.streams.wants_opportunities:
-                self.streams.take_opportunities(await self._opportunities.look())
+                try:
+                    self.streams.take_opportunities(await self._opportunities.look())
+                except Exception:
+                    LOGGER.exception("the opportunities could not be told; they are looked for again")
 
     def _respond(self, connection: ServerConnection, request: Request) -> Response | None:
         """Refuse a handshake, or return None to accept it."""
+        try:
+            return self._refused(connection, request)
+        except (ValueError, LookupError):  # an address that is none, a header twice
+            return _refusal(400, "the request cannot be read")
+
+    def _refused(self, connection: ServerConnection, request: Request) -> Response | None:
         parts = urlsplit(request.path)
         if parts.path not in PATHS:
             return _refusal(404, f"WebSocket clients connect to {PATHS[0]} or {PATHS[1]}")
@@ -581,6 +595,7 @@ class StreamServer:
         return None
 
     async def _serve(self, websocket: ServerConnection) -> None:
+        self.gate.leave(websocket)
         with suppress(OSError):
             websocket.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         await self.serve_client(websocket)
@@ -648,6 +663,14 @@ class StreamServer:
                 "subscriptions": limits.subscriptions,
             },
         }
+
+
+def _guarded(work: Callable[..., None], *arguments: Any) -> None:
+    """Do a periodic work; where it fails that is logged, and it is done again the next time."""
+    try:
+        work(*arguments)
+    except Exception:
+        LOGGER.exception("a periodic work of the server failed")
 
 
 def websocket_is_closing(client: Client) -> bool:

@@ -344,7 +344,7 @@ class DeltasTopic(Topic):
             return []  # the replica was joined from an image that is ahead of the ring: the groups up to it come next
         begun: list[Joining] = []
         for client, wish in list(self.waiting.items()):
-            if not client.takes_snapshot:
+            if not client.takes_snapshot or (wish is not None and self._source.is_catching_up(self.key[0])):
                 continue
             del self.waiting[client]
             self._version, self._epoch = replica.version, epoch

@@ -12,7 +12,7 @@ from support.reader_sets import Writer, kept_alive, ladder, random_rows
 from support.stream_clients import StreamClient, cut_off_all
 from websockets.exceptions import InvalidStatus
 
-from alphapulse_cli.apps.serve import stream
+from alphapulse_cli.apps.serve import gate, source, stream
 from alphapulse_cli.apps.serve.clients import Client
 from alphapulse_cli.apps.serve.messages import SnapshotParts
 from alphapulse_cli.apps.serve.serve import Serving
@@ -744,3 +744,138 @@ class TestMutants:
         breaks(monkeypatch)
         with pytest.raises(AssertionError):
             caught_by(directory, writer)
+
+
+def handshake(port, head=b"GET / HTTP/1.1\r\nHost: a\r\n"):
+    """A connection on which the first part of a request was sent."""
+    made = socket.create_connection(("127.0.0.1", port))
+    made.sendall(head)
+    return made
+
+
+UPGRADE = (
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eHh4eHh4eHh4eHh4eHh4eA==\r\n"
+)
+
+
+def is_cut_off(made):
+    with suppress(BlockingIOError):
+        made.setblocking(False)
+        try:
+            return made.recv(1) == b""
+        except ConnectionError:
+            return True
+    return False
+
+
+class TestGate:
+    def test_the_oldest_of_too_many_half_handshakes_goes_and_clients_come_in(self, directory, writer, monkeypatch):
+        monkeypatch.setattr(gate, "HALF_OPEN", 5)
+
+        async def run():
+            async with serving(directory) as server:
+                made = []
+                for _ in range(20):
+                    made.append(handshake(server.state.port))
+                    await asyncio.sleep(0)
+                while sum(map(is_cut_off, made)) < 15:  # noqa: ASYNC110 - turns of the loop, as many as it takes
+                    await asyncio.sleep(0)
+                assert [is_cut_off(one) for one in made[-5:]] == [False] * 5
+                async with await StreamClient.open(server.state.port) as late:
+                    assert (await late.subscribe("deltas"))["books"] == 2
+                for one in made:
+                    one.close()
+
+        asyncio.run(run())
+
+    @pytest.mark.parametrize("opcode", [0x89, 0x8A])
+    def test_a_flood_of_pings_or_pongs_is_cut_off(self, directory, writer, opcode):
+        async def run():
+            async with serving(directory) as server:
+                made = handshake(server.state.port, b"GET / HTTP/1.1\r\nHost: a\r\n" + UPGRADE + b"\r\n")
+                made.setblocking(False)
+                loop = asyncio.get_running_loop()
+                came = b""
+                while b"welcome" not in came:
+                    came += await loop.sock_recv(made, 4096)
+                with suppress(ConnectionError):
+                    await loop.sock_sendall(made, bytes((opcode, 0x80, 0, 0, 0, 0)) * (gate.FRAMES_AT_ONCE + 100))
+                    while data := await asyncio.wait_for(loop.sock_recv(made, 65536), 30):
+                        came += data
+                assert b"frames a second" in came
+                assert came.count(b"\x8a\x00") <= gate.FRAMES_AT_ONCE + 100
+                made.close()
+
+        asyncio.run(run())
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            b"GET //[ HTTP/1.1\r\nHost: a\r\n",
+            b"GET / HTTP/1.1\r\nHost: [\r\nOrigin: http://a\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nOrigin: a\r\nOrigin: b\r\n",
+        ],
+    )
+    def test_a_request_that_cannot_be_read_is_the_clients_fault(self, directory, writer, head):
+        async def run():
+            async with serving(directory) as server:
+                made = handshake(server.state.port, head + UPGRADE + b"\r\n")
+                made.setblocking(False)
+                assert (await asyncio.get_running_loop().sock_recv(made, 100)).startswith(b"HTTP/1.1 400")
+                made.close()
+
+        asyncio.run(run())
+
+    def test_a_tick_that_fails_is_followed_by_the_next(self, directory, writer, monkeypatch):
+        async def run():
+            async with serving(directory) as server, await StreamClient.open(server.state.port) as client:
+                monkeypatch.setattr(server.streams.streams, "_take_stats", lambda: 1 / 0)
+                server.streams.streams._stats_after_ns = 0
+                while not server.streams.streams._stats_after_ns:  # noqa: ASYNC110 - turns of the loop, as many as it takes
+                    await asyncio.sleep(0)
+                monkeypatch.undo()
+                await client.subscribe("stats")
+                await client.until(lambda: client.counts["stats"])
+
+        asyncio.run(run())
+
+
+class TestFailures:
+    def test_a_directory_that_cannot_be_read_for_a_while_is_tried_again(self, directory, writer, monkeypatch):
+        async def run():
+            async with serving(directory) as server, await StreamClient.open(server.state.port) as client:
+                await client.subscribe("deltas")
+                failed = []
+
+                def fail(*_):
+                    failed.append(1)
+                    raise OSError(24, "Too many open files")
+
+                monkeypatch.setattr(server.state.source._deltas, "look", fail)
+                while len(failed) < 3:  # noqa: ASYNC110 - turns of the loop, as many as it takes
+                    await asyncio.sleep(0)
+                monkeypatch.undo()
+                await moved(writer, random.Random(3), [client], 10)
+
+        asyncio.run(run())
+
+
+class TestResumeAtOnce:
+    def test_a_server_that_still_reads_the_ring_continues_a_copy_all_the_same(self, directory, writer, monkeypatch):
+        async def run():
+            dice = random.Random(9)
+            async with serving(directory) as server, await StreamClient.open(server.state.port) as client:
+                await client.subscribe("deltas", symbol="BTC-USD")
+                await client.until(lambda: is_at(client, writer.keepers["BTC-USD"].version))
+                copy = client.books[KEY]
+            for _ in range(100):
+                writer.update(random_rows(dice))
+            monkeypatch.setattr(source, "POLL_RECORDS", 3)
+            async with serving(directory) as server, await StreamClient.open(server.state.port) as client:
+                client.books[KEY] = copy
+                wish = {"set": "kraken", "symbol": "BTC-USD", "epoch": copy.epoch, "version": copy.version}
+                await client.subscribe("deltas", symbol="BTC-USD", resume=[wish])
+                await moved(writer, dice, [client], 20)
+                assert (client.counts["resumed"], client.counts["not_resumed"], client.counts["snapshot"]) == (1, 0, 0)
+
+        asyncio.run(run())
