@@ -219,7 +219,10 @@ class Streams:
         for one in batch.restarted:
             message = {"type": "restarted", **_of_set(one), "ring": one.ring, "epoch": one.epoch, **mark(one.replay)}
             self._tell_set(one.set_name, one.ring, message)
-        for name in {one.set_name for one in batch.restarted if one.ring == "deltas"} | set(batch.gone):
+        # after a lap too: of a book that is quiet since, no later group would show that one is missing
+        begun_anew = {one.set_name for one in batch.restarted if one.ring == "deltas"} | set(batch.gone)
+        begun_anew |= {lost.set_name for lost in batch.missed if lost.ring == "deltas"}
+        for name in begun_anew:
             for topic in self._deltas_of(name):
                 topic.break_chain()
                 settling[topic] = None

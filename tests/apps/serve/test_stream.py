@@ -879,3 +879,24 @@ class TestResumeAtOnce:
                 assert (client.counts["resumed"], client.counts["not_resumed"], client.counts["snapshot"]) == (1, 0, 0)
 
         asyncio.run(run())
+
+
+class TestLapOfAQuietBook:
+    def test_it_is_healed_though_no_later_group_shows_it(self, directory):
+        async def run():
+            dice = random.Random(1)
+            with Writer(directory, ("BTC-USD", "ETH-USD"), capacity=256) as writer:
+                writer.snapshot(ladder(40))
+                writer.snapshot(ladder(60), "ETH-USD")
+                async with serving(directory) as server, await StreamClient.open(server.state.port) as client:
+                    await client.subscribe("deltas")
+                    await moved(writer, dice, [client], 5)
+                    writer.update(random_rows(dice))  # the loop does not turn: the server sees neither this nor what laps it
+                    for _ in range(600):
+                        writer.update(random_rows(dice), "ETH-USD")
+                    writer.beat()
+                    await client.until(lambda: is_at(client, writer.keepers["BTC-USD"].version))
+                    assert client.books[KEY].hash == writer.book("BTC-USD").book_hash
+                    assert client.counts["missed"] == 1
+
+        asyncio.run(run())
