@@ -73,7 +73,8 @@ class Door:
         # a page cannot add a header to the handshake of a WebSocket: there a client may send `auth` instead
         is_later = scope["type"] == "websocket" and b"authorization" not in headers
         if self._token and not is_later and not _is_open(scope["path"]) and not self._is_known(headers):
-            return 401, "unauthorized", "a token is needed", "Authorization: Bearer TOKEN"
+            wrong = "the token is wrong" if b"authorization" in headers else "a token is needed"
+            return 401, "unauthorized", wrong, "Authorization: Bearer TOKEN"
         return None
 
     def _is_known(self, headers: dict[bytes, bytes]) -> bool:

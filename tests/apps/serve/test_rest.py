@@ -618,6 +618,7 @@ class TestDoor:
             for path in (*OF_NOW, "/api/v1/delta-stats/summary", "/api/v1/system/health", "/api/v1/nothing", "/metrics"):
                 response = guarded.get(path, **headers)
                 assert (response.status_code, response.headers["www-authenticate"]) == (401, "Bearer"), path
+                assert (b"the token is wrong" if headers else b"a token is needed") in response.content
                 assert b"BTC" not in response.content
 
     def test_with_the_token_all_is(self, guarded):
