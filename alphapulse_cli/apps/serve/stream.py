@@ -541,6 +541,8 @@ class StreamServer:
         for client in list(self.streams.clients):
             client.close(CloseCode.RESTART, "the server stops: connect again and resume")
         self._server.close(code=CloseCode.RESTART)
+        for connection in list(self.gate.half_open):  # the library would wait for their handshakes
+            connection.transport.abort()
         await self._server.wait_closed()
 
     async def _tick(self) -> None:

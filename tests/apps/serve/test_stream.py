@@ -788,6 +788,18 @@ class TestGate:
 
         asyncio.run(run())
 
+    def test_a_stop_does_not_wait_for_half_a_handshake(self, directory, writer, monkeypatch):
+        monkeypatch.setattr(stream, "OPEN_WITHIN_S", 600.0)
+
+        async def run():
+            async with asyncio.timeout(60), serving(directory) as server:
+                made = handshake(server.state.port)
+                while not server.streams.gate.half_open:  # noqa: ASYNC110 - turns of the loop, as many as it takes
+                    await asyncio.sleep(0)
+            made.close()
+
+        asyncio.run(run())
+
     @pytest.mark.parametrize("opcode", [0x89, 0x8A])
     def test_a_flood_of_pings_or_pongs_is_cut_off(self, directory, writer, opcode):
         async def run():
