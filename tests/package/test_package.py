@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("alphapulse_cli.shm.block", "alphapulse_cli.book.hashes")  # the smallest
+MODULES = ("alphapulse_cli.shm.histogram", "alphapulse_cli.book.hashes")  # the smallest
 COPIED = ("alphapulse_cli", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md")
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
@@ -183,7 +183,7 @@ class TestAllOrNone:
     def test_a_failed_build_in_place_removes_what_an_older_one_left(self, quick_cython, tmp_path):
         """An .so of yesterday beside today's sources would be a mixture, and a lie."""
         tree = copy_tree(tmp_path / "tree")
-        stale = tree / "alphapulse_cli" / "shm" / f"block{SUFFIX}"
+        stale = tree / "alphapulse_cli" / "shm" / f"histogram{SUFFIX}"
         stale.write_bytes(b"")
         done = subprocess.run(
             [sys.executable, "-P", "setup.py", "-q", "build_ext", "--inplace"],
@@ -255,12 +255,12 @@ class TestItRunsInAnEmptyEnvironment:
     def test_an_edited_source_beside_its_extension_is_an_error(self, compiled, tmp_path):
         """After an edit a stale .so still answers: the hash says so."""
         python = installed_elsewhere(compiled, tmp_path / "venv")
-        (source,) = (tmp_path / "venv" / "lib").rglob("alphapulse_cli/shm/block.py")
+        (source,) = (tmp_path / "venv" / "lib").rglob("alphapulse_cli/shm/histogram.py")
         source.write_text(source.read_text() + "\n# edited\n")
         assert "compiled from other sources" in asked(python, tmp_path, "-c", CORE_MODE).stderr
 
     def test_a_removed_extension_is_a_mixture_and_an_error(self, compiled, tmp_path):
         python = installed_elsewhere(compiled, tmp_path / "venv")
-        (extension,) = (tmp_path / "venv" / "lib").rglob(f"block{SUFFIX}")
+        (extension,) = (tmp_path / "venv" / "lib").rglob(f"histogram{SUFFIX}")
         extension.unlink()
         assert "compiled in part only" in asked(python, tmp_path, "-c", CORE_MODE).stderr

@@ -340,8 +340,10 @@ class Source:
                     )
                     self.states[key] = made
                     batch.states.append(made)
-        for key in self.states.keys() - there:
-            del self.states[key]
+        for key in self.states.keys() - there:  # its set's files went away: nobody is to take it for LIVE
+            before = self.states.pop(key)
+            if before.state is not BookState.COLD and before.reason is not BookReason.RETIRED:
+                batch.states.append(before._replace(state=BookState.STALE, reason=BookReason.SILENT))
 
     async def run(self) -> None:
         """Poll for ever, and hand each batch to the listeners. A listener that raises is logged, and called again with the next."""

@@ -21,7 +21,6 @@ from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import segment_name
-from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.scores import RowKind, Score, ScoresWriter
 from alphapulse_cli.shm.segment import Segment
@@ -99,7 +98,7 @@ class TestBooks:
         assert differing(served, writer, markets.AT_ONCE_LEVELS) == []
 
     def test_a_book_that_changes_during_each_copy_is_its_checkpoint(self, served, writer, monkeypatch):
-        monkeypatch.setattr(ImageReader, "top", lambda *_: None)
+        monkeypatch.setattr(images.Images, "copy", lambda *_: None)
         monkeypatch.setattr(facts, "COPY_PAUSE_S", 0)
         status, code, _, hint = served.error(BOOK)
         assert (status, code, hint) == (503, "unavailable", "ask for fewer levels")
@@ -107,11 +106,11 @@ class TestBooks:
         assert writer.outlet.wake.take_checkpoint_requests() == [0]
         asked = []
 
-        def made_when_asked(reader, levels):
+        def made_when_asked(_images, _market, levels):
             asked.append(levels)
             writer.keepers["BTC-USD"].image.checkpoint()
 
-        monkeypatch.setattr(ImageReader, "top", made_when_asked)
+        monkeypatch.setattr(images.Images, "copy", made_when_asked)
         assert differing(served, writer, 3) == []
         assert asked
 

@@ -8,7 +8,7 @@ from support.reader_sets import Writer, assert_same_book, kept_alive, ladder, ra
 
 from alphapulse_cli.apps.serve import source as source_module
 from alphapulse_cli.apps.serve.source import Batch, Source
-from alphapulse_cli.errors import NoSegment
+from alphapulse_cli.errors import NoSegment, SegmentGone
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.wire import delta
@@ -40,6 +40,33 @@ def looked(source):
     """A poll that looks at the states, whenever the last one was."""
     source._states_after_ns = 0
     return poll(source)
+
+
+class Gone:
+    """A set's follower whose file was cut short under it."""
+
+    def __init__(self, real):
+        self._real = real
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    def poll(self, *_):
+        raise SegmentGone("the file was cut short")
+
+
+def test_books_of_a_set_whose_files_went_away_are_told_as_stale(source, writer):
+    """Their clients would take the last state for the present one."""
+    assert {one.state for one in looked(source).states} == {BookState.LIVE}
+    source._deltas.readers["kraken"] = Gone(source.followers["kraken"])
+    batch = poll(source)
+    assert batch.gone == ["kraken"]
+    assert {(one.symbol, one.state, one.reason) for one in batch.states} == {
+        ("BTC-USD", BookState.STALE, BookReason.SILENT),
+        ("ETH-USD", BookState.STALE, BookReason.SILENT),
+    }
+    source._deltas._look_after_ns = 0  # the next look attaches to the set that has the name now
+    assert {one.state for one in looked(source).states} == {BookState.LIVE}
 
 
 class TestWhatIsNew:
