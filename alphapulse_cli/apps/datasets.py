@@ -358,7 +358,7 @@ def _found_symbols(
 
 
 def _near(text: str, known: Mapping[tuple[str, str], Collection[str]]) -> list[str]:
-    """What a symbol may have been meant for, where `known` has the symbols of each (exchange, set)."""
+    """Near names of a symbol that is not there, where `known` has the symbols of each (exchange, set)."""
     of, _, symbol = text.rpartition(":")
     elsewhere = sorted(f"{set_name}:{symbol}" for (_, set_name), names in known.items() if of and symbol in names)
     return elsewhere or near_symbols(symbol, {name for names in known.values() for name in names})

@@ -6,6 +6,7 @@ import typer
 
 from alphapulse_cli.cli import options
 
+PORT, HTTP_PORT = 8765, 8080  # those of `serve`
 app = options.command_app()
 
 
@@ -52,11 +53,25 @@ def demo(
         bool, typer.Option("--serve", show_default=False, help="Run `alphapulse serve` on these books too (extra `serve`).")
     ] = False,
     port: Annotated[
-        int, typer.Option(min=0, max=65_535, metavar="PORT", help="With --serve, port of the WebSocket side; 0 takes a free one.")
-    ] = 8765,
+        int | None,
+        typer.Option(
+            min=0,
+            max=65_535,
+            metavar="PORT",
+            show_default=str(PORT),
+            help="With --serve, port of the WebSocket side; 0 takes a free one.",
+        ),
+    ] = None,
     http_port: Annotated[
-        int, typer.Option(min=0, max=65_535, metavar="PORT", help="With --serve, port of the REST side; 0 takes a free one.")
-    ] = 8080,
+        int | None,
+        typer.Option(
+            min=0,
+            max=65_535,
+            metavar="PORT",
+            show_default=str(HTTP_PORT),
+            help="With --serve, port of the REST side; 0 takes a free one.",
+        ),
+    ] = None,
     shm_dir: options.ShmDir = None,
     duration: options.Duration = None,
     plain: Annotated[
@@ -79,12 +94,15 @@ def demo(
     from alphapulse_cli.apps.demo import demo as run_demo
     from alphapulse_cli.cli import render, running, stderr
     from alphapulse_cli.cli import tui as live
-    from alphapulse_cli.errors import ExitCode
+    from alphapulse_cli.errors import ExitCode, UsageError
     from alphapulse_cli.readers.status import StatusSource
     from alphapulse_cli.shm.directory import Directory, open_directory
     from alphapulse_cli.sim.mischief import parse_mischief
     from alphapulse_cli.sim.planted import parse_plant
 
+    for name, given in (("--port", port), ("--http-port", http_port)):
+        if given is not None and not serve:
+            raise UsageError(f"{name} is a port of the server", "add --serve")
     parse_plant(plant)  # before anything is started
     if mischief:
         parse_mischief(mischief)
@@ -100,7 +118,7 @@ def demo(
         plant,
         transport=settings.get("transport"),
         verbosity=stderr.flags(),
-        serve_ports=(port, http_port) if serve else None,
+        serve_ports=(PORT if port is None else port, HTTP_PORT if http_port is None else http_port) if serve else None,
     )
     if serve:
         from alphapulse_cli.apps.serve.serve import require_extra

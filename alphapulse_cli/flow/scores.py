@@ -39,7 +39,7 @@ Now = Callable[[], int]
 
 
 class ScoredConnection(Protocol):
-    """What is scored of a connection: parts of its Ingest."""
+    """Parts of a connection's Ingest that its score is made of."""
 
     @property
     def frame_count(self) -> int:

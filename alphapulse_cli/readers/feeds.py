@@ -237,7 +237,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What all cards of a set and window have in common."""
+    """Facts that all cards of a set and window have in common."""
 
     scores: ScoresCopy
     window: str

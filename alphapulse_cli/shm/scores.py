@@ -91,7 +91,7 @@ class Score(IntEnum):
 
 @unique
 class RowKind(IntEnum):
-    """What a row is about."""
+    """Kind of a row: set, connection or symbol."""
 
     SET = 1
     SYMBOL = 2

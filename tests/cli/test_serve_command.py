@@ -275,6 +275,12 @@ def at(client):
     return (copy.epoch, copy.version) if copy else None
 
 
+@pytest.mark.parametrize("option", ["--port", "--http-port"])
+def test_a_port_without_serve_is_refused_by_the_demo(alphapulse, option):
+    done = alphapulse("demo", option, "0")
+    assert (done.code, done.stderr) == (2, f"error: {option} is a port of the server\nhint: add --serve\n")
+
+
 def test_the_demo_serves_every_book_exactly(alphapulse):
     """Simulated exchanges, collectors and the server, as a newcomer starts them: each copy is proved by CHECKs in each encoding."""
 

@@ -29,7 +29,7 @@ class Busy(AlphapulseError):
 
 
 class Facts:
-    """What the endpoints share. `state` is the server's."""
+    """Facts that the endpoints share. `state` is the server's."""
 
     def __init__(self, state: "ServeState") -> None:
         self.state = state

@@ -134,7 +134,7 @@ async def _child(request: bytes) -> AsyncIterator[asyncio.StreamReader]:
         await stop(process)  # its temporary folder goes with it
 
 
-# What runs in the child
+# Run in the child
 
 
 def main(arguments: Sequence[str], output: BinaryIO) -> int:

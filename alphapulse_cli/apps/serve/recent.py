@@ -1,4 +1,4 @@
-"""What a request cannot read from shared memory at once: the last trades, closed candles, and the bytes of deltas.
+"""Data that a request cannot read from shared memory at once: the last trades, closed candles, and the bytes of deltas.
 
     Source ─► batches ─► RecentTrades      the last trades of each market
                     └──► DeltaMeter        records of deltas against whole books

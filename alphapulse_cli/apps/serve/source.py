@@ -121,7 +121,7 @@ class State(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What one poll of all rings found. `states` are those that changed; `gone` are sets whose files went away under the source.
+    """Items that one poll of all rings found. `states` are those that changed; `gone` are sets whose files went away under the source.
 
     `read_ns` and `woken_ns` are CLOCK_MONOTONIC: when the poll began, and when the sleeping thread saw a record (0: it did not sleep).
     """

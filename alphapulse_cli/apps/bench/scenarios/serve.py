@@ -185,7 +185,7 @@ class _Feed:
 
 @dataclass(slots=True)
 class _Round:
-    """What a round cost: CPU and time in ns a delivered message, and latencies in ns at the first client."""
+    """Cost of a round: CPU and time in ns a delivered message, and latencies in ns at the first client."""
 
     cpu: float
     elapsed: float
