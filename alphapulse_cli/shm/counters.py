@@ -13,11 +13,12 @@ event of a symbol is not added to the exchange's block; `CountersReader.total` a
 
 from collections.abc import Sequence
 from enum import IntEnum, unique
-from typing import Any, Self
+from typing import Any
 
 from alphapulse_cli.errors import StorageError
 from alphapulse_cli.shm import layout
 from alphapulse_cli.shm.block import BLOCK_BYTES, BLOCK_HEAD_WORDS, USED_WORD, CounterBlock
+from alphapulse_cli.shm.figure import Figure
 from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Distribution, Histogram
 from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.mapping import Words
@@ -25,22 +26,8 @@ from alphapulse_cli.shm.segment import Segment, SegmentSpec
 
 
 @unique
-class Counter(IntEnum):
-    """Counters by their place in a block; new ones go at the end. All only grow, except the last values of `LAST_VALUES`.
-
-    `unit` and `meaning` read together: "frames received from the exchange".
-    """
-
-    unit: str
-    meaning: str
-
-    def __new__(cls, unit: str, meaning: str) -> Self:
-        """Number the members in the order of the table."""
-        made = int.__new__(cls, len(cls.__members__))
-        made._value_ = len(cls.__members__)
-        made.unit = unit
-        made.meaning = meaning
-        return made
+class Counter(Figure):
+    """Counters by their place in a block. All only grow, except the last values of `LAST_VALUES`."""
 
     FRAMES = "frames", "received from the exchange"
     BYTES = "bytes", "of those frames"
@@ -80,11 +67,6 @@ class Counter(IntEnum):
     CAPTURE_ROWS = "rows", "written to the capture"
     CAPTURE_BYTES = "bytes", "of the capture's files, compressed, written by this collector"
     CAPTURE_ROWS_LOST = "rows", "of the capture that were not written: the disk was full, too slow or failing"
-
-    @property
-    def label(self) -> str:
-        """Name in JSON and metrics: book_updates."""
-        return self.name.lower()
 
 
 LAST_VALUES = frozenset(

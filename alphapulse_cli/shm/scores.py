@@ -24,10 +24,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, unique
 from itertools import count
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from alphapulse_cli.errors import AlphapulseError, NotASegment, StorageError
 from alphapulse_cli.shm.directory import SET_PATTERN, Directory, check_set_name, storage_error
+from alphapulse_cli.shm.figure import Figure
 from alphapulse_cli.shm.histogram import BELOW_ZERO, HEAD_WORDS, HISTOGRAM_BYTES, Histogram, bucket_end, bucket_of
 from alphapulse_cli.shm.identity import boot_id, my_identity
 from alphapulse_cli.shm.layout import SET_NAME_BYTES
@@ -55,19 +56,8 @@ ZEROS = bytes(256)
 
 
 @unique
-class Score(IntEnum):
-    """Scores by their place in a row; new ones go at the end. `unit` and `meaning` read together, as those of `Counter`."""
-
-    unit: str
-    meaning: str
-
-    def __new__(cls, unit: str, meaning: str) -> Self:
-        """Number the members in the order of the table."""
-        made = int.__new__(cls, len(cls.__members__))
-        made._value_ = len(cls.__members__)
-        made.unit = unit
-        made.meaning = meaning
-        return made
+class Score(Figure):
+    """Scores by their place in a row."""
 
     OBSERVED_NS = "ns", "for which a collector kept the book, whatever its state"
     VALID_NS = "ns", "of those in which the book was LIVE to its readers"
@@ -82,11 +72,6 @@ class Score(IntEnum):
     OPEN_NS = "ns", "for which the connection was open"
     HALTS = "halts", "of the market: changes of its trading status from TRADING to another one"
     RESTRICTED_NS = "ns", "for which the trading status was not TRADING"
-
-    @property
-    def label(self) -> str:
-        """Name in lower case: valid_ns."""
-        return self.name.lower()
 
 
 @unique
