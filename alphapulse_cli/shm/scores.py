@@ -154,10 +154,10 @@ class RowCopy:
 
     def __init__(self, octets: bytes) -> None:
         self.octets = octets
-        self._words = memoryview(octets).cast("Q")
-        self.kind = self._words[0]
+        self._numbers = memoryview(octets).cast("Q")
+        self.kind = self._numbers[0]
         self.name = octets[8 : 8 + NAME_OCTETS].rstrip(b"\0").decode("ascii", "backslashreplace")
-        self.born_ns, self.seen_ns, self.connection = self._words[5:8]
+        self.born_ns, self.seen_ns, self.connection = self._numbers[5:8]
 
     @property
     def key(self) -> tuple[int, str, int]:
@@ -166,11 +166,11 @@ class RowCopy:
 
     def get(self, score: int) -> int:
         """Value of a score."""
-        return self._words[SCORES_AT + score]
+        return self._numbers[SCORES_AT + score]
 
     def feed_delay(self) -> "Counts":
         """Feed delays in ns."""
-        return Counts(_not_zero(self.octets, DELAYS_AT + HEAD_WORDS * 8, HEALINGS_AT), self._words[DELAYS_AT // 8 + BELOW_ZERO])
+        return Counts(_not_zero(self.octets, DELAYS_AT + HEAD_WORDS * 8, HEALINGS_AT), self._numbers[DELAYS_AT // 8 + BELOW_ZERO])
 
     def healings(self) -> "Counts":
         """Healings in ms."""

@@ -53,12 +53,14 @@ OPENED: "list[StreamClient]" = []
 
 
 async def cut_off_all():
-    """Cut off all clients of this loop, after a test that may have failed in their midst."""
-    for client in OPENED:
-        client.websocket.transport.abort()
-    await asyncio.gather(*(client.websocket.wait_closed() for client in OPENED))
-    await asyncio.gather(*(client._reading for client in OPENED), return_exceptions=True)
+    """Cut off all clients of this loop, after a test that may have failed in their midst. Those of a loop that is over are forgotten."""
+    loop = asyncio.get_running_loop()
+    own = [client for client in OPENED if client._reading.get_loop() is loop]
     OPENED.clear()
+    for client in own:
+        client.websocket.transport.abort()
+    await asyncio.gather(*(client.websocket.wait_closed() for client in own))
+    await asyncio.gather(*(client._reading for client in own), return_exceptions=True)
 
 
 class Copy:

@@ -78,12 +78,12 @@ class TestTheWindow:
             assert "The last hour, from 2026-01-02T02:04:05Z on" in tui.lines()[1]
             assert tui.feed.window == "hour"
             for window, words in (("day", "The last day"), ("start", "Since the collector's start"), ("hour", "The last hour")):
-                await tui.press("w")
+                await tui.press("v")
                 assert (tui.feed.window, words in tui.lines()[1]) == (window, True)
 
     async def test_cards_of_another_are_not_shown_as_its_own(self):
         async with feeds() as tui:
-            await tui.press("w")
+            await tui.press("v")
             assert rows(tui) == []
             assert "Reading the scorecards" in tui.words()
             await tui.give(shown(replace(perfect(), window="day")))
@@ -91,7 +91,7 @@ class TestTheWindow:
 
     async def test_is_remembered(self):
         async with feeds() as tui:
-            await tui.press("w", "1")
+            await tui.press("v", "1")
             assert tui.feed.screen == "overview"
             await tui.press("7")
             assert (tui.feed.screen, tui.feed.window) == ("feeds", "day")

@@ -1,6 +1,6 @@
 """Feeds screen: how good each exchange's feed was, its connections' and symbols'; since the start, in the last hour, the last day.
 
-picture.cards, a look a second while the screen is in front ─► a row each        w ─► the next window
+picture.cards, a look a second while the screen is in front ─► a row each        v ─► the next window
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ def window_line(window: str, cards: Iterable[FeedCard]) -> Line:
     """Line that says which window is shown, and when it begins."""
     begins = sorted({card.from_ns for card in cards})
     since = f", from {moment(begins[0], digits=1)[:19]}Z on" if begins else ""
-    return [(f" {WORDS[window]}", "title"), (f"{since}; w: the next window", "quiet")]
+    return [(f" {WORDS[window]}", "title"), (f"{since}; v: the next window", "quiet")]
 
 
 def valid_cell(card: FeedCard) -> Cell:
@@ -65,7 +65,7 @@ class FeedsScreen(ListScreen):
         " the time in which the books were LIVE, rounded down: 100 is always. Healing is the time from the moment at which a book stopped being"
         " LIVE to the moment at which it was again: half of them were done in the first figure, 99 in a hundred in the second. Delay is the"
         " exchange's clock against ours, so that only its changes mean something. ! marks what went wrong; - is not known.\n\n"
-        "w changes the window: since the collector's start, the last hour, the last day. Earlier collectors of the set are in the last two;"
+        "v changes the window: since the collector's start, the last hour, the last day. Earlier collectors of the set are in the last two;"
         " ran is how much of the window one ran. docs/how-to/read-the-scorecards.md says what each figure means."
     )
     COLUMNS = (
@@ -98,7 +98,7 @@ class FeedsScreen(ListScreen):
         "reconnects": lambda card: card.reconnects,
     }
     LARGEST_FIRST = frozenset({"gaps", "healing", "delay", "resyncs", "messages", "reconnects"})
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "window", "Window")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("v", "window", "Window")]
 
     def __init__(self) -> None:
         super().__init__()
