@@ -34,6 +34,9 @@ class Held:
     further: int = 20
 
 
+MORE_LOSSES = 2
+
+
 class Faults:
     """Causes faults with one symbol, and checks what follows."""
 
@@ -56,6 +59,12 @@ class Faults:
         """
         before = _count(signs())
         await self._begin(kind, seconds)
+        for _ in range(
+            MORE_LOSSES if kind == "gap" else 0
+        ):  # the next update may make good what the lost one said: nobody can see that
+            if await until(lambda: _count(signs()) > before, LIMIT_S / 4):
+                break
+            await self._begin(kind, seconds)
         await self._notice(what, signs, before, said)
         if then is not None:
             await then()
