@@ -680,7 +680,7 @@ SESSION = """\
 
 
 def websocket() -> Iterator[str]:
-    from alphapulse_cli.apps.serve import gate, messages, topics
+    from alphapulse_cli.apps.serve import deflate, gate, messages, topics
     from alphapulse_cli.apps.serve.clients import TOLD_WITHIN_S
     from alphapulse_cli.apps.serve.state import Limits
     from alphapulse_cli.apps.serve.stream import AUTH_WITHIN_S, PATHS
@@ -715,6 +715,13 @@ def websocket() -> Iterator[str]:
         f"A raw frame has {messages.RAW_HEADER.size} bytes before its records, little-endian: type u8 ({messages.RAW_GROUPS} one group,"
         f" {messages.RAW_TRADES} one trade, {messages.RAW_SNAPSHOT} a part of a snapshot), flags u8 (bit 0: a replay), part u16, parts u16, zero u16,"
         " epoch u64, name of the set in 32 bytes with NULs at the end. A snapshot's records hold the levels as changes of one group with prev_version 0."
+    )
+    yield "## Compression"
+    yield (
+        "With `serve --compress` the server agrees to permessage-deflate ([RFC 7692](https://www.rfc-editor.org/rfc/rfc7692)) where the handshake of a client asks for"
+        " it: most libraries do, and browsers do. Without the option it never does. Each message is compressed by itself (server_no_context_takeover,"
+        f" client_no_context_takeover, windows of {1 << deflate.WINDOW_BITS >> 10} KiB), once for all clients; one that is shorter than {deflate.LEAST_BYTES} bytes, or would not"
+        " become smaller, is sent as it is. What a client sends may be inflated to the limit of a message (1009). On the REST port nothing is compressed."
     )
     yield "## Requests"
     for name, shape in messages.REQUESTS.items():

@@ -52,6 +52,9 @@ class Client:
         self._counts.messages_sent += 1
         self.flush()
 
+    def prepare(self, data: bytes) -> None:
+        """Do beforehand what frames need that will be written together: nothing here."""
+
     def put_snapshot(self, frames: Sequence[bytes]) -> None:
         """Write a snapshot, whose bytes do not count as long as they are unread; only where `takes_snapshot`."""
         self.flush()

@@ -11,7 +11,7 @@ what it does not know. A field that goes, or changes its meaning, makes a greate
 
 import fnmatch
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum, unique
 from functools import cache
@@ -400,6 +400,19 @@ def frame(opcode: int, payload: bytes) -> bytes:
     if size < 126:
         return bytes((opcode, size)) + payload
     return struct.pack("!BBH" if size < 1 << 16 else "!BBQ", opcode, 126 if size < 1 << 16 else 127, size) + payload
+
+
+def unframed(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Iterate over (first octet, payload) of whole frames of a server."""
+    at = 0
+    while at < len(data):
+        size, begin = data[at + 1], at + 2
+        if size == 126:
+            size, begin = int.from_bytes(data[begin : begin + 2], "big"), begin + 2
+        elif size == 127:
+            size, begin = int.from_bytes(data[begin : begin + 8], "big"), begin + 8
+        yield data[at], data[begin : begin + size]
+        at = begin + size
 
 
 def encoded(encoding: Encoding, message: Message) -> bytes:

@@ -8,7 +8,7 @@ subscribed to those deltas at once.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,7 +25,7 @@ from alphapulse_cli.apps.serve.clients import TOLD_WITHIN_S
 from alphapulse_cli.apps.serve.door import Message, Receive, Scope, Send, refuse
 from alphapulse_cli.apps.serve.facts import Facts
 from alphapulse_cli.apps.serve.markets import API
-from alphapulse_cli.apps.serve.messages import TEXT_FRAME, Encoding
+from alphapulse_cli.apps.serve.messages import TEXT_FRAME, Encoding, unframed
 from alphapulse_cli.edges.columns.extras import require
 
 PATH = f"{API}/stream/deltas"
@@ -113,7 +113,7 @@ class Connection:
         self.remote_address = (address, 0)
         self.subprotocol = subprotocol
         self.request = SimpleNamespace(headers=headers)
-        self.protocol = SimpleNamespace(state=State.OPEN, close_sent=None)
+        self.protocol = SimpleNamespace(state=State.OPEN, close_sent=None, extensions=())
         self._receive, self._send, self._first = receive, send, first
         self._closing: Message | None = None
         self._closed = asyncio.Event()
@@ -174,16 +174,3 @@ class Connection:
                     return
                 queue.changed.clear()
                 await queue.changed.wait()
-
-
-def unframed(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Iterate over (first octet, payload) of whole frames of a server: ASGI makes the frames itself."""
-    at = 0
-    while at < len(data):
-        size, begin = data[at + 1], at + 2
-        if size == 126:
-            size, begin = int.from_bytes(data[begin : begin + 2], "big"), begin + 2
-        elif size == 127:
-            size, begin = int.from_bytes(data[begin : begin + 8], "big"), begin + 8
-        yield data[at], data[begin : begin + size]
-        at = begin + size

@@ -39,6 +39,7 @@ class ServePlan:
     origins: tuple[str, ...] = ()  # of other sites whose pages may read the REST side (CORS)
     history: str = ""  # folder of a dataset or captures, "" for none
     metrics_bind: str = ""  # host:port on which metrics need no token; "" for none
+    compress: bool = False  # permessage-deflate for WebSocket clients that ask for it
 
 
 class ClientFigures(NamedTuple):

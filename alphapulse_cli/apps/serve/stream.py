@@ -26,6 +26,7 @@ from websockets.typing import Subprotocol
 
 from alphapulse_cli import __version__
 from alphapulse_cli.apps.serve.clients import TOLD_WITHIN_S, Client
+from alphapulse_cli.apps.serve.deflate import DeflatedClient, Deflations, offered
 from alphapulse_cli.apps.serve.gate import BACKLOG, Gate, GuardedConnection
 from alphapulse_cli.apps.serve.messages import (
     CHANNELS,
@@ -498,6 +499,7 @@ class StreamServer:
         self._state, self._plan, self._counts = state, state.plan, state.clients
         self._opportunities = opportunities
         self.gate = Gate()
+        self._deflations = Deflations()
         self._of_address: Counter[str] = Counter()
         self._server: Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -516,6 +518,7 @@ class StreamServer:
             select_subprotocol=_chosen,
             subprotocols=[Subprotocol(one.subprotocol) for one in Encoding],
             compression=None,
+            extensions=offered() if plan.compress else None,
             max_size=plan.limits.message_bytes,
             open_timeout=OPEN_WITHIN_S,
             close_timeout=TOLD_WITHIN_S,
@@ -609,7 +612,9 @@ class StreamServer:
         """Serve one client to its end."""
         plan, counts, address = self._plan, self._counts, _address(websocket)
         encoding = next((one for one in Encoding if one.subprotocol == websocket.subprotocol), Encoding.JSON)
-        client = Client(websocket, encoding, plan.limits, counts)
+        deflation = self._deflations.of(websocket.protocol.extensions)
+        given_to = (websocket, encoding, plan.limits, counts)
+        client = Client(*given_to) if deflation is None else DeflatedClient(deflation, *given_to)
         given = bearer(websocket.request.headers.get("Authorization") if websocket.request else None)
         client.is_authorized = not plan.token or (given is not None and is_token(given, plan.token))
         counts.accepted += 1

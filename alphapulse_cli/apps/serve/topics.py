@@ -381,6 +381,8 @@ class DeltasTopic(Topic):
         made = joining.parts.next_frame()
         if made is not None:
             joining.frames.append(made)
+            for client in joining.clients:
+                client.prepare(made)
             return False
         encoding = joining.parts.encoding
         del self.joinings[encoding]

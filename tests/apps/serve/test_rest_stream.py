@@ -14,8 +14,8 @@ from websockets.exceptions import InvalidStatus
 
 pytest.importorskip("fastapi")
 
-from alphapulse_cli.apps.serve.messages import BINARY_FRAME, TEXT_FRAME, frame
-from alphapulse_cli.apps.serve.over_http import PATH, unframed
+from alphapulse_cli.apps.serve.messages import BINARY_FRAME, TEXT_FRAME, frame, unframed
+from alphapulse_cli.apps.serve.over_http import PATH
 from alphapulse_cli.apps.serve.rest import make_app
 from alphapulse_cli.apps.serve.serve import Serving
 from alphapulse_cli.apps.serve.state import Limits, ServePlan
