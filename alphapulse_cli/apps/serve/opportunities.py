@@ -44,7 +44,8 @@ class Opportunities:
         watching, rows = await background.call(self._read)
         return list(self._news(watching, rows))
 
-    def _read(self) -> tuple[bool, list[Seen]]:
+    def _read(self) -> tuple[bool, list[Seen] | None]:
+        """Whether any watch runs, and what the store has; None where it cannot be read."""
         watching = bool(read_tallies(self._directory))
         if self._store is None or not self._store.exists():
             return watching, []
@@ -53,12 +54,14 @@ class Opportunities:
                 since_ns = clock.realtime_ns() - SPAN_NS
                 return watching, store.rows(str(self._directory.path.resolve()), since_ns, MOST, is_explained=False)
         except AlphapulseError:  # it is being replaced, or is damaged: the next look finds out
-            return watching, []
+            return watching, None
 
-    def _news(self, watching: bool, rows: list[Seen]) -> Iterator[Message]:
+    def _news(self, watching: bool, rows: list[Seen] | None) -> Iterator[Message]:
         if watching is not self._is_watching:
             self._is_watching = watching
             yield _watching(watching)
+        if rows is None:
+            return
         for one in reversed(rows):
             before = self._known.get(one.id)
             is_news = before != one if not self._is_first else one.closed_ns is None and watching

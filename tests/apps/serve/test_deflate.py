@@ -126,8 +126,13 @@ async def test_requests_may_be_compressed_and_a_bomb_is_refused(directory, write
 
 
 async def test_each_message_is_compressed_once_for_all_clients(directory, writer, monkeypatch):
-    made = []
-    monkeypatch.setattr(deflate, "Deflation", lambda bits: made.append(Deflation(bits)) or made[-1])
+    made: list[Deflation] = []
+
+    def note(bits):
+        made.append(Deflation(bits))
+        return made[-1]
+
+    monkeypatch.setattr(deflate, "Deflation", note)
     async with serving(directory, compress=True) as server:
         clients = [await StreamClient.open(server.state.port, extensions=[ASKED["as-the-library"]]) for _ in range(8)]
         for client in clients:
