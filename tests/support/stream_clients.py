@@ -280,5 +280,9 @@ class StreamClient:
     async def __aenter__(self):
         return self
 
-    async def __aexit__(self, *_):
-        await self.close()
+    async def __aexit__(self, error, *_):
+        if error is not None:  # it may no longer read: a farewell would be waited for
+            self.websocket.transport.abort()
+            await asyncio.gather(self._reading, return_exceptions=True)
+        else:
+            await self.close()

@@ -33,6 +33,9 @@ async def serving(directory, **plan):
     running = asyncio.create_task(made.run())
     try:
         yield made
+    except BaseException:
+        await cut_off_all()  # those that failed no longer read: a stop would wait for their farewell
+        raise
     finally:
         running.cancel()
         await asyncio.wait([running])
