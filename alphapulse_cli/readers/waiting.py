@@ -18,7 +18,7 @@ from typing import Protocol
 from alphapulse_cli.errors import NotASegment, StorageError, UsageError
 from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.ring import RingReader
-from alphapulse_cli.shm.wake import WakePage, wait_any
+from alphapulse_cli.shm.wake import Sleepers, WakePage
 
 SLEEP_S = 200e-6
 ENDED_PAUSE_S = 0.02  # pause between looks for the successor of a ring that has ended
@@ -84,7 +84,7 @@ class Waiting:
         self._how, self._directory = how, directory
         self._alone: tuple[RingReader, Idle] | None = None  # the way of waiting for the only ring that has not ended
         self._pause = _PAUSES.get(how, _nap)
-        self._asleep: list[tuple[WakePage, RingReader]] = []  # the rings of the last wait, each with its set's wake page
+        self._asleep = Sleepers(())  # the rings of the last wait, each with its set's wake page
 
     def wait(self, readers: Mapping[str, RingReader], timeout_s: float) -> bool:
         """Wait at most `timeout_s` seconds until any ring has unread records, and say whether; shortly where a ring has ended."""
@@ -104,24 +104,25 @@ class Waiting:
                 for reader in going.values():
                     reader.segment.require_whole()
                 return False
-            if sleepers:
-                wait_any(sleepers, int(left_s * 1e9))
+            if sleepers is not None:
+                sleepers.wait(int(left_s * 1e9))
                 if any(reader.ended for reader in going.values()):
                     return any(reader.lag for reader in going.values())
             else:
                 (self._pause if going else _nap)()
         return True
 
-    def _sleepers(self, readers: Mapping[str, RingReader]) -> list[tuple[WakePage, RingReader]]:
-        """Each ring with its set's wake page; none where we do not sleep, or a page cannot be used."""
+    def _sleepers(self, readers: Mapping[str, RingReader]) -> Sleepers | None:
+        """Each ring with its set's wake page; None where we do not sleep, or a page cannot be used."""
         if self._how != "wake" or not readers:
-            return []
-        known = {id(reader): page for page, reader in self._asleep}
-        if known.keys() != {id(reader) for reader in readers.values()}:
-            self._asleep = []
+            return None
+        known = [id(reader) for _, reader in self._asleep.pairs]
+        if known != [id(reader) for reader in readers.values()]:
+            self._asleep = Sleepers(())
             with contextlib.suppress(NotASegment, StorageError):
-                self._asleep = [(WakePage.open(self._directory, one.segment.spec.set_name), one) for one in readers.values()]
-        return self._asleep
+                pages = [WakePage.open(self._directory, one.segment.spec.set_name) for one in readers.values()]
+                self._asleep = Sleepers(list(zip(pages, readers.values(), strict=True)))
+        return self._asleep if self._asleep.pairs else None
 
 
 def _nap() -> None:

@@ -129,23 +129,54 @@ class WakePage:
         return slots
 
 
-def wait_any(sleepers: Sequence[tuple[WakePage, RingReader]], limit_ns: int = MAX_WAIT_NS) -> bool:
-    """Sleep until any of these rings has a record past its reader's position, `limit_ns` at most; returns whether one has.
+class Sleepers:
+    """Several rings that one reader sleeps on at once, each with its set's wake page. Where they lie in memory is looked up once."""
 
-    The limit is capped at 5 ms. Where the system cannot wait for several words (before Linux 5.16) it is a short nap.
-    """
-    for page, reader in sleepers:
-        page.request(reader)
-    seen = []
-    for _, reader in sleepers:
-        position, published = reader.position, reader.segment.published  # loaded once, as in `WakePage.wait`
-        if published > position or reader.ended:
-            return any(one.published() > one.position for _, one in sleepers)
-        seen.append((reader.segment.memory, published))
-    limit_ns = max(0, min(limit_ns, MAX_WAIT_NS))
-    if len(seen) > MOST_WAITED or not _futex_wait_any(seen, limit_ns):
-        clock.pause(min(limit_ns, SHORT_NAP_NS))
-    return any(reader.published() > reader.position for _, reader in sleepers)
+    def __init__(self, pairs: Sequence[tuple[WakePage, RingReader]]) -> None:
+        self.pairs = list(pairs)
+        self._words: Any = None  # struct futex_waitv of each ring
+
+    def wait(self, limit_ns: int = MAX_WAIT_NS) -> bool:
+        """Sleep until any of these rings has a record past its reader's position, `limit_ns` at most; returns whether one has.
+
+        The limit is capped at 5 ms. Where the system cannot wait for several words (before Linux 5.16) it is a short nap.
+        """
+        for page, reader in self.pairs:
+            page.request(reader)
+        seen = []
+        for _, reader in self.pairs:
+            position, published = reader.position, reader.segment.published  # loaded once, as in `WakePage.wait`
+            if published > position or reader.ended:
+                return self._has_any()
+            seen.append(published)
+        limit_ns = max(0, min(limit_ns, MAX_WAIT_NS))
+        if len(seen) > MOST_WAITED or not self._futex_wait(seen, limit_ns):
+            clock.pause(min(limit_ns, SHORT_NAP_NS))
+        return self._has_any()
+
+    def _has_any(self) -> bool:
+        return any(reader.published() > reader.position for _, reader in self.pairs)
+
+    def _futex_wait(self, published: Sequence[int], limit_ns: int) -> bool:
+        """Sleep while the low halves of all these `published` are unchanged; False at once where the system cannot."""
+        futex = _futex()
+        if futex is None:
+            return False
+        import ctypes
+
+        if self._words is None:
+            self._words = (ctypes.c_uint64 * (3 * len(self.pairs)))()  # value, address, flags
+            for place, (_, reader) in enumerate(self.pairs):
+                self._words[3 * place + 1] = _address(reader.segment.memory) + _LOW_HALF
+                self._words[3 * place + 2] = _FUTEX_32
+        for place, value in enumerate(published):
+            self._words[3 * place] = value & 0xFFFF_FFFF
+        until_ns = clock.monotonic_ns() + limit_ns  # the call takes an end, not a length
+        until = (ctypes.c_long * 2)(until_ns // 1_000_000_000, until_ns % 1_000_000_000)
+        call, _ = futex
+        number, count = ctypes.c_long(_FUTEX_WAITV), ctypes.c_uint(len(published))
+        failed = call(number, self._words, count, ctypes.c_uint(0), until, ctypes.c_int(_CLOCK_MONOTONIC))
+        return failed >= 0 or ctypes.get_errno() in (errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR)
 
 
 def has_futex() -> bool:
@@ -165,24 +196,6 @@ def futex_wait(mapped: Any, published: int, limit_ns: int) -> bool:
     call, number = futex
     failed = call(number, ctypes.c_void_p(address), _FUTEX_WAIT, ctypes.c_uint32(published & 0xFFFF_FFFF), limit, None, 0)
     return not failed or ctypes.get_errno() in (errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR)
-
-
-def _futex_wait_any(waited: Sequence[tuple[Any, int]], limit_ns: int) -> bool:
-    """Sleep while the low halves of all these `published` are unchanged; False at once where the system cannot."""
-    futex = _futex()
-    if futex is None:
-        return False
-    import ctypes
-
-    words = (ctypes.c_uint64 * (3 * len(waited)))()  # struct futex_waitv: value, address, flags
-    for place, (mapped, published) in enumerate(waited):
-        words[3 * place : 3 * place + 3] = [published & 0xFFFF_FFFF, _address(mapped) + _LOW_HALF, _FUTEX_32]
-    until_ns = clock.monotonic_ns() + limit_ns  # the call takes an end, not a length
-    until = (ctypes.c_long * 2)(until_ns // 1_000_000_000, until_ns % 1_000_000_000)
-    call, _ = futex
-    number = ctypes.c_long(_FUTEX_WAITV)
-    failed = call(number, words, ctypes.c_uint(len(waited)), ctypes.c_uint(0), until, ctypes.c_int(_CLOCK_MONOTONIC))
-    return failed >= 0 or ctypes.get_errno() in (errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR)
 
 
 def futex_wake(mapped: Any) -> None:

@@ -139,32 +139,32 @@ class TestWaitingForAny:
 
     def test_what_is_there_already_is_not_waited_for(self, page, segment, other):
         RingWriter(segment).publish(payload(0), 1)
-        assert wake.wait_any([other, (page, RingReader(segment, 0))])
+        assert wake.Sleepers([other, (page, RingReader(segment, 0))]).wait()
 
     def test_a_sleep_ends_by_itself_and_all_requests_are_set(self, page, segment, other):
         started = clock.monotonic_ns()
-        assert not wake.wait_any([(page, RingReader(segment, 0)), other], 10_000_000_000)
+        assert not wake.Sleepers([(page, RingReader(segment, 0)), other]).wait(10_000_000_000)
         assert clock.monotonic_ns() - started < 2_000_000_000
         assert [native.words(one.memory)[one.request_word(SegmentKind.DELTAS)] for one in (page, other[0])] == [1, 1]
 
     @pytest.mark.parametrize("limit_ns", [0, -1])
     def test_no_time_left_is_no_sleep(self, page, segment, other, limit_ns):
-        assert not wake.wait_any([(page, RingReader(segment, 0)), other], limit_ns)
+        assert not wake.Sleepers([(page, RingReader(segment, 0)), other]).wait(limit_ns)
 
     def test_the_end_of_a_ring_is_not_slept_on(self, page, segment, other):
         segment.seal(0)
-        assert not wake.wait_any([other, (page, RingReader(segment, 0))], 10_000_000_000)
+        assert not wake.Sleepers([other, (page, RingReader(segment, 0))]).wait(10_000_000_000)
 
     @pytest.mark.parametrize(("name", "value"), [("_futex", lambda: None), ("MOST_WAITED", 1), ("_FUTEX_WAITV", 100_000)])
     def test_where_the_system_cannot_it_naps(self, page, segment, other, monkeypatch, name, value):
         monkeypatch.setattr(wake, name, value)
         started = clock.monotonic_ns()
-        assert not wake.wait_any([(page, RingReader(segment, 0)), other])
+        assert not wake.Sleepers([(page, RingReader(segment, 0)), other]).wait()
         assert clock.monotonic_ns() - started > wake.SHORT_NAP_NS // 2
 
     def test_a_publish_to_one_wakes_a_sleeper_on_both(self, page, segment, other, directory, monkeypatch):
         """As for one ring: with sleeps of 3 s only a wake-up ends one at once. Without its word among those waited for, none does."""
-        if not wake._futex_wait_any([(segment.memory, 0)], 1):
+        if not wake.Sleepers([other, (page, RingReader(segment, 0))])._futex_wait([0, 0], 1):
             pytest.skip("this system cannot wait for several words")
         monkeypatch.setattr(wake, "MAX_WAIT_NS", 3_000_000_000)
         reader = RingReader(segment, 0)
@@ -176,7 +176,7 @@ class TestWaitingForAny:
                 native.words(page.memory)[0] = 0
                 started = clock.monotonic_ns()
                 writer.say()
-                while not wake.wait_any([other, (page, reader)], 3_000_000_000):
+                while not wake.Sleepers([other, (page, reader)]).wait(3_000_000_000):
                     assert clock.monotonic_ns() - started < 60_000_000_000
                 woken += clock.monotonic_ns() - started < 2_500_000_000
         assert woken >= 15

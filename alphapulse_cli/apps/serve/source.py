@@ -6,21 +6,19 @@
 
 A batch's groups were all applied before a listener sees it, so a book is never shown between two records of a group. After a batch the
 source rests JOIN_S: what falls due meanwhile is one batch. Where nothing comes it sleeps in a thread of its own, in the kernel, and
-costs no CPU. Rings are read from their oldest record on, so that a server that was just started knows the last groups and trades;
+costs no CPU (`pace`). Rings are read from their oldest record on, so that a server that was just started knows the last groups and trades;
 these are marked `is_backlog`.
 """
 
-import asyncio
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from alphapulse_cli.apps.serve.pace import Outcome, Pace
 from alphapulse_cli.book.reconstruct import Reconstructor
-from alphapulse_cli.errors import AlphapulseError, SegmentError, SegmentGone, StorageError
+from alphapulse_cli.errors import SegmentError, SegmentGone, StorageError
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.groups import GroupReader, Polled, Start
 from alphapulse_cli.flow.merged import group_spans
@@ -37,10 +35,9 @@ from alphapulse_cli.wire import delta, trade
 from alphapulse_cli.wire.delta import BookReason, BookState, RecordKind
 
 LOGGER = logging.getLogger("alphapulse.serve")
-JOIN_S = 0.001  # pause after a batch: what falls due meanwhile is written at once
 POLL_RECORDS = 512  # of a set in one batch: what is written to a client at once has a bound
-LONGEST_WAIT_S = 0.05
 STATES_EVERY_NS = 100_000_000
+ALL_EVERY_NS = 20_000_000  # between two polls of rings that have nothing unread
 KEPT_BYTES = 4 << 20  # of a set's groups, for clients that resume: as much as a ring of the default size holds
 COUNT_AT = delta.offsets()["change_count"]
 DELTA_KIND, RESET_KIND = int(RecordKind.DELTA), int(RecordKind.RESET)
@@ -167,14 +164,14 @@ class Source:
         self._names: dict[str, Names] = {}
         self._end_of_backlog: dict[tuple[str, SegmentKind], int] = {}
         self._history: dict[str, _History] = {}
-        self._states_after_ns = 0
+        self._states_after_ns = self._all_after_ns = 0
         self._read_until: dict[str, int] = {}  # sequence in a set's ring
         self._noted: dict[str, str] = {}  # failures, by set
         self._deltas: SetReaders[SetFollower] = SetReaders(directory, wanted, self._attach, start=start, how=how, needed=needed)
         self._trades: SetReaders[GroupReader] = SetReaders(
             directory, wanted, self._attach_trades, kind=SegmentKind.TRADES, start=start, how=how, needed=False
         )
-        self._sleeper = Sleeper(directory, how)
+        self._pace: Pace | None = None
 
     def _attach(self, name: str, exchange: str, start: Start) -> SetFollower:
         symbols = self.wanted.symbols_of(name, exchange)
@@ -235,8 +232,11 @@ class Source:
             return None
         return history.since(key[1], epoch, version, until)
 
-    def poll(self, now_ns: int, woken_ns: int = 0) -> Batch:
-        """Read all rings once; `now_ns` is CLOCK_MONOTONIC."""
+    def poll(self, now_ns: int, woken_ns: int = 0, *, unread_only: bool = False) -> Batch:
+        """Read all rings once, or those that have unread records; `now_ns` is CLOCK_MONOTONIC.
+
+        A ring that was replaced, a book that waits for its image: only a poll of all finds these.
+        """
         batch = Batch(now_ns, woken_ns)
         for sets in (self._deltas, self._trades):
             try:
@@ -244,10 +244,12 @@ class Source:
             except (SegmentError, StorageError, OSError) as error:
                 self._note("directory", error)
         asks_states = now_ns >= self._states_after_ns
-        for name in list(self.followers):
-            asks_states |= self._poll_deltas(name, now_ns, batch)
-        for name in list(self.trade_readers):
-            self._poll_trades(name, now_ns, batch)
+        for name, follower in list(self.followers.items()):
+            if not unread_only or follower.ring.lag:
+                asks_states |= self._poll_deltas(name, now_ns, batch)
+        for name, reader in list(self.trade_readers.items()):
+            if not unread_only or reader.ring.lag:
+                self._poll_trades(name, now_ns, batch)
         if asks_states:
             self._states_after_ns = now_ns + STATES_EVERY_NS
             self._look_at_states(now_ns, batch)
@@ -347,15 +349,20 @@ class Source:
 
     async def run(self) -> None:
         """Poll for ever, and hand each batch to the listeners. A listener that raises is logged, and called again with the next."""
-        woken_ns = 0
-        while True:
-            batch = self.poll(clock.monotonic_ns(), woken_ns)
-            woken_ns = 0
-            if batch:
-                self.tell(batch)
-                await asyncio.sleep(0 if batch.has_more else JOIN_S)
-            else:
-                woken_ns = await self._sleeper.wait(self._rings())
+        self._pace = Pace(self._step, self._rings, Waiting(self._how, self.directory))
+        await self._pace.run()
+
+    def _step(self, woken_ns: int) -> Outcome:
+        """Poll once, all rings every ALL_EVERY_NS and else those that have unread records, and hand the batch out."""
+        now_ns = clock.monotonic_ns()
+        reads_all = now_ns >= self._all_after_ns
+        if reads_all:
+            self._all_after_ns = now_ns + ALL_EVERY_NS
+        batch = self.poll(now_ns, woken_ns, unread_only=not reads_all)
+        if not batch:
+            return Outcome.NOTHING
+        self.tell(batch)
+        return Outcome.MORE if batch.has_more else Outcome.READ
 
     def tell(self, batch: Batch) -> None:
         """Hand a batch to the listeners."""
@@ -366,16 +373,13 @@ class Source:
                 self.failures += 1
                 LOGGER.exception("a listener of the source failed")
 
-    def _rings(self) -> dict[str, RingReader]:
-        return {
-            f"{kind}_{name}": one.ring
-            for kind, sets in (("deltas", self._deltas), ("trades", self._trades))
-            for name, one in sets.readers.items()
-        }
+    def _rings(self) -> list[RingReader]:
+        return [one.ring for sets in (self.followers, self.trade_readers) for one in sets.values()]
 
     def close(self) -> None:
         """End the sleeping thread and remove the cursors."""
-        self._sleeper.close()
+        if self._pace is not None:
+            self._pace.close()
         self._deltas.close()
         self._trades.close()
 
@@ -449,53 +453,3 @@ class _History:
                 return None
             chain.append(group)
         return chain if reached == until else None
-
-
-class Sleeper:
-    """Thread that waits for rings in the loop's stead, in the given way; the loop goes on meanwhile."""
-
-    def __init__(self, directory: Directory, how: str) -> None:
-        self._waiting = Waiting(how, directory)
-        self._asked = threading.Event()
-        self._rings: Mapping[str, RingReader] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._woken: asyncio.Future[int] | None = None
-        self._thread: threading.Thread | None = None
-        self._is_closed = False
-
-    async def wait(self, rings: Mapping[str, RingReader]) -> int:
-        """Wait until one of these rings has more, LONGEST_WAIT_S at most: CLOCK_MONOTONIC in ns of seeing it, 0 if there is nothing."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="alphapulse serve: waits for rings", daemon=True)
-            self._thread.start()
-        self._loop = asyncio.get_running_loop()
-        self._rings, self._woken = rings, self._loop.create_future()
-        self._asked.set()
-        return await self._woken
-
-    def _work(self) -> None:
-        while True:
-            self._asked.wait()
-            self._asked.clear()
-            if self._is_closed:
-                return
-            loop, woken = self._loop, self._woken
-            assert loop is not None
-            assert woken is not None
-            seen = 0
-            with suppress(AlphapulseError, OSError):  # the poll that follows finds out what it is
-                seen = clock.monotonic_ns() if self._waiting.wait(self._rings, LONGEST_WAIT_S) else 0
-            with suppress(RuntimeError):  # the loop was closed
-                loop.call_soon_threadsafe(_settle, woken, seen)
-
-    def close(self) -> None:
-        """End the thread."""
-        self._is_closed = True
-        self._asked.set()
-        if self._thread is not None:
-            self._thread.join(1.0)
-
-
-def _settle(woken: "asyncio.Future[int]", seen: int) -> None:
-    if not woken.done():
-        woken.set_result(seen)
