@@ -41,14 +41,29 @@ class Gate:
         self.half_open.pop(connection, None)
 
 
+class FrameRate:
+    """Rate of the frames of one connection: FRAMES_AT_ONCE, then FRAMES_PER_S."""
+
+    WORDS = f"more than {FRAMES_PER_S:g} frames a second"
+
+    def __init__(self) -> None:
+        self._left = float(FRAMES_AT_ONCE)
+        self._asked_s = 0.0
+
+    def allows(self, now_s: float, frames: int = 1) -> bool:
+        """Whether so many further frames are within the rate; `now_s` is the loop's time."""
+        self._left = min(self._left + (now_s - self._asked_s) * FRAMES_PER_S, FRAMES_AT_ONCE) - frames
+        self._asked_s = now_s
+        return self._left >= 0
+
+
 class GuardedConnection(ServerConnection):
     """A connection that is known to the gate, and the rate of whose frames is bounded."""
 
     def __init__(self, gate: Gate, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._gate = gate
-        self._frames = float(FRAMES_AT_ONCE)
-        self._framed_s = 0.0
+        self._rate = FrameRate()
 
     def connection_made(self, transport: Any) -> None:
         """Begin."""
@@ -62,18 +77,14 @@ class GuardedConnection(ServerConnection):
 
     def process_event(self, event: Any) -> None:
         """Take one event of the connection: its request, then frames."""
-        if self.protocol.state is OPEN:
-            now_s = self.loop.time()
-            self._frames = min(self._frames + (now_s - self._framed_s) * FRAMES_PER_S, FRAMES_AT_ONCE) - 1
-            self._framed_s = now_s
-            if self._frames < 0:
-                self._end_flood()
-                return
+        if self.protocol.state is OPEN and not self._rate.allows(self.loop.time()):
+            self._end_flood()
+            return
         super().process_event(event)
 
     def _end_flood(self) -> None:
         """Tell the client, read nothing more of what it sends, and cut it off soon."""
-        self.protocol.fail(CloseCode.POLICY, f"more than {FRAMES_PER_S:g} frames a second")
+        self.protocol.fail(CloseCode.POLICY, FrameRate.WORDS)
         self.send_data()
         self.loop.call_later(CUT_OFF_AFTER_S, self.transport.abort)
 

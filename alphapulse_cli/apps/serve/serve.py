@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from alphapulse_cli.apps.serve.gate import BACKLOG, HALF_OPEN, Gate, allow_files
+from alphapulse_cli.apps.serve.gate import BACKLOG, CUT_OFF_AFTER_S, HALF_OPEN, FrameRate, Gate, allow_files
+from alphapulse_cli.apps.serve.messages import CloseCode
 from alphapulse_cli.apps.serve.opportunities import Opportunities
 from alphapulse_cli.apps.serve.ports import bound, host_and_port
 from alphapulse_cli.apps.serve.source import Source
@@ -123,7 +124,7 @@ class Serving:
 def _http_protocol(most: int) -> Any:
     """Protocol of uvicorn with a bound on connections, and on those without a request, which are bounded in time, too.
 
-    Its own bound answers 503, and keeps the connection.
+    Its own bound answers 503 to a request, and so holds for connections with a request alone.
     """
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -161,6 +162,34 @@ def _http_protocol(most: int) -> Any:
     return Protocol
 
 
+def _websocket_protocol() -> Any:
+    """Protocol of uvicorn for WebSocket clients with the bound on frames that the other port has. Its own has none."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    class Protocol(WebSocketsSansIOProtocol):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.rate = FrameRate()
+
+        def handle_events(self) -> None:
+            if self.rate.allows(self.loop.time(), len(self.conn.events)):
+                super().handle_events()
+                return
+            if self.close_sent:
+                self.transport.abort()
+                return
+            # tell the client, read nothing more of what it sends, and cut it off soon
+            self.conn.events.clear()
+            self.conn.fail(CloseCode.POLICY, FrameRate.WORDS)
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": int(CloseCode.POLICY), "reason": FrameRate.WORDS})
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            self.transport.resume_reading()
+            self.loop.call_later(CUT_OFF_AFTER_S, self.transport.abort)
+
+    return Protocol
+
+
 def _uvicorn(app: Any, plan: ServePlan) -> Any:
     """Make a server that leaves signals and the log to the program. Beyond its most connections it answers 503."""
     uvicorn = require("uvicorn", "serve", "serve")
@@ -178,7 +207,7 @@ def _uvicorn(app: Any, plan: ServePlan) -> Any:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=int(STOP_WITHIN_S),
-            ws="websockets-sansio",
+            ws=_websocket_protocol(),
             ws_max_size=plan.limits.message_bytes,
             ws_ping_interval=plan.heartbeat_s,
             ws_ping_timeout=2 * plan.heartbeat_s,

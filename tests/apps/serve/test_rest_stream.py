@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 
 pytest.importorskip("fastapi")
 
+from alphapulse_cli.apps.serve import gate
 from alphapulse_cli.apps.serve.messages import BINARY_FRAME, TEXT_FRAME, frame, unframed
 from alphapulse_cli.apps.serve.over_http import PATH
 from alphapulse_cli.apps.serve.rest import make_app
@@ -147,6 +148,50 @@ async def test_a_message_that_is_too_large_closes(directory, writer):
         await client.websocket.send(json.dumps({"op": "ping", "x": "y" * (17 << 10)}))
         await client.until(lambda: client.closed is not None)
         assert client.closed[0] == 1009
+
+
+UPGRADE = (
+    f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+).encode()
+EMPTY = {"pings": 0x89, "pongs": 0x8A, "texts": 0x81, "parts": 0x00}
+
+
+async def flooded(server, opcode):
+    """All that came to a client which sends frames without an end, until it was cut off."""
+    reader, flooding = await asyncio.open_connection("127.0.0.1", server.state.http_port)
+    flooding.write(UPGRADE)
+    came = bytearray()
+    with suppress(ConnectionError):
+        while b"welcome" not in came:
+            came += await reader.read(4096)
+        begun = bytes((0x01, 0x80, 0, 0, 0, 0)) if opcode == EMPTY["parts"] else b""
+        flooding.write(begun + bytes((opcode, 0x80, 0, 0, 0, 0)) * (gate.FRAMES_AT_ONCE + 100))
+        async with asyncio.timeout(30):
+            while data := await reader.read(65536):
+                came += data
+    flooding.transport.abort()
+    return bytes(came)
+
+
+class TestFlood:
+    @pytest.mark.parametrize("opcode", EMPTY.values(), ids=EMPTY)
+    async def test_of_frames_is_told_and_cut_off_and_delays_nobody(self, directory, writer, opcode):
+        async with serving(directory) as server:
+            good = await connected(server, query="?symbol=BTC-USD")
+            came = await flooded(server, opcode)
+            assert b"frames a second" in came or (b"messages a second" in came and opcode == EMPTY["texts"])
+            assert came.count(b"\x8a\x00") <= gate.FRAMES_AT_ONCE + 100
+            await moved(writer, random.Random(3), [good], 10)
+            await good.close()
+
+    async def test_a_mutant_without_the_bound_answers_all(self, directory, writer, monkeypatch):
+        monkeypatch.setattr(gate.FrameRate, "allows", lambda *_: True)
+        async with serving(directory) as server:
+            client = await connected(server)
+            answers = await asyncio.gather(*(client.websocket.ping() for _ in range(gate.FRAMES_AT_ONCE + 100)))
+            await asyncio.gather(*answers)
+            await client.close()
 
 
 class TestDoor:
