@@ -467,6 +467,13 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
     ),
     ("What is told of an opportunity", "flow/arbitrage/opportunity.py", ("Event", "Opportunity", "EventKind")),
     ("What a walk found: `event.finding`", "flow/arbitrage/depth_walk.py", ("DepthWalk", "End")),
+    ("Client of `alphapulse serve`: `from alphapulse_cli import client`", "client/api.py", ("connect", "Stream", "follow")),
+    ("What is wished of a server: `client.Wish`", "client/session.py", ("Wish",)),
+    (
+        "What a client is handed: `client.Update`, …",
+        "client/items.py",
+        ("RemoteBook", "Began", "Update", "Checked", "StateChanged", "Lost", "Restarted", "Broken", "Connected", "Disconnected"),
+    ),
     ("Exact numbers", "flow/arbitrage/exact.py", ("Exact", "parse", "parse_fee", "rounded")),
 )
 WRITERS_OWN = frozenset(
@@ -713,8 +720,9 @@ def websocket() -> Iterator[str]:
     )
     yield (
         f"A raw frame has {messages.RAW_HEADER.size} bytes before its records, little-endian: type u8 ({messages.RAW_GROUPS} one group,"
-        f" {messages.RAW_TRADES} one trade, {messages.RAW_SNAPSHOT} a part of a snapshot), flags u8 (bit 0: a replay), part u16, parts u16, zero u16,"
-        " epoch u64, name of the set in 32 bytes with NULs at the end. A snapshot's records hold the levels as changes of one group with prev_version 0."
+        f" {messages.RAW_TRADES} one trade, {messages.RAW_SNAPSHOT} a part of a snapshot), flags u8 (bit 0: a replay), part u16, parts u16,"
+        " place u16 (of a trade: its sequence in the set's ring, modulo 65,536; else 0), epoch u64, name of the set in 32 bytes with NULs at the end."
+        " A snapshot's records hold the levels as changes of one group with prev_version 0; behind its last part come a STATUS and a CHECK of that version."
     )
     yield "## Compression"
     yield (

@@ -187,12 +187,12 @@ class StreamClient:
             self._copy(message).take(message, changes)
 
     def _take_raw(self, payload):
-        kind, flags, part, parts, zero, epoch, name = RAW_HEAD.unpack_from(payload)
-        assert zero == 0
+        kind, flags, part, parts, place, epoch, name = RAW_HEAD.unpack_from(payload)
+        assert kind == 2 or place == 0
         set_name, records = name.rstrip(b"\0").decode(), payload[RAW_HEAD.size :]
         if kind == 2:
             assert len(records) == 128
-            self._note({"type": "trade", "set": set_name, "epoch": epoch, "record": records})
+            self._note({"type": "trade", "set": set_name, "epoch": epoch, "place": place, "record": records})
             return
         assert len(records) % 256 == 0
         changes = []

@@ -21,6 +21,7 @@ import orjson
 
 from alphapulse_cli.apps.serve.source import Group, SourceTrade, State
 from alphapulse_cli.book.book import Book
+from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.edges.columns.extras import require
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.flow.groups import Polled
@@ -28,7 +29,8 @@ from alphapulse_cli.market.instrument import understood_id
 from alphapulse_cli.readers.items import CHANGE, HEADER, Names, delta_groups, text
 from alphapulse_cli.readers.moments import moment
 from alphapulse_cli.wire import delta
-from alphapulse_cli.wire.batch import name_bytes
+from alphapulse_cli.wire.batch import Batch, name_bytes
+from alphapulse_cli.wire.delta import RecordKind
 
 PROTOCOL = 1
 SIDE_LEVELS = 500  # of a side in one message of a snapshot: a millisecond of the loop, and far below the 1 MiB that clients take
@@ -37,7 +39,8 @@ MOST_DEPTH = 1000
 MOST_TEXT = 64
 
 TEXT_FRAME, BINARY_FRAME = 0x81, 0x82
-RAW_HEADER = struct.Struct("<BBHHHQ32s")  # type, flags, part, parts, zero, epoch, name of the set: 48 bytes before the records
+RAW_HEADER = struct.Struct("<BBHHHQ32s")  # type, flags, part, parts, place, epoch, name of the set: 48 bytes before the records
+RAW_PLACES = 1 << 16  # a trade's place in the ring, modulo that
 RAW_GROUPS, RAW_TRADES, RAW_SNAPSHOT = 1, 2, 3
 RAW_REPLAY = 1 << 0  # flag
 
@@ -427,8 +430,10 @@ def _packb() -> Any:
     return require("msgpack", "serve", "the MessagePack encoding").packb
 
 
-def _raw(kind: int, set_name: str, epoch: int, records: bytes, *, replay: bool, part: int = 1, parts: int = 1) -> bytes:
-    head = RAW_HEADER.pack(kind, RAW_REPLAY if replay else 0, part, parts, 0, epoch, set_name.encode("ascii"))
+def _raw(
+    kind: int, set_name: str, epoch: int, records: bytes, *, replay: bool, part: int = 1, parts: int = 1, place: int = 0
+) -> bytes:
+    head = RAW_HEADER.pack(kind, RAW_REPLAY if replay else 0, part, parts, place, epoch, set_name.encode("ascii"))
     return frame(BINARY_FRAME, head + records)
 
 
@@ -457,7 +462,8 @@ def trade_message(one: SourceTrade) -> Message:
 def trade_frame(encoding: Encoding, one: SourceTrade) -> bytes:
     """Frame of a trade."""
     if encoding is Encoding.RAW:
-        return _raw(RAW_TRADES, one.item.set_name, one.epoch, one.record, replay=one.item.replay)
+        place = one.sequence % RAW_PLACES
+        return _raw(RAW_TRADES, one.item.set_name, one.epoch, one.record, replay=one.item.replay, place=place)
     return encoded(encoding, trade_message(one))
 
 
@@ -494,14 +500,19 @@ Levels = Sequence[tuple[int, int]]
 
 
 class SnapshotParts:
-    """A whole book as it was when this was made, encoded part by part: some thousand levels take the loop more than a turn."""
+    """A whole book as it was when this was made, encoded part by part: some thousand levels take the loop more than a turn.
 
-    def __init__(self, encoding: Encoding, state: State, book: Book, version: int, timestamp_ns: int) -> None:
+    Behind the last raw part come a STATUS and a CHECK, which say what JSON has in the snapshot: state and hash.
+    """
+
+    def __init__(self, encoding: Encoding, state: State, replica: Reconstructor) -> None:
+        book, version, timestamp_ns = replica.book, replica.version, replica.timestamp_ns
         self.encoding = encoding
         self._state, self._version, self._timestamp_ns = state, version, timestamp_ns
         self._bids, self._asks = book.bids(), book.asks()
         self._grid = book.price_decimals, book.size_decimals
         self._hash = book.book_hash
+        self._words = replica.book_state, replica.reason, max(replica.trading_status, 0), replica.exchange_checksum
         self._part = 0
         records = -(-(len(self._bids) + len(self._asks)) // delta.MAX_CHANGES)
         of_side = max(len(self._bids), len(self._asks))
@@ -512,6 +523,8 @@ class SnapshotParts:
         if self._part == self.count:
             return None
         self._part += 1
+        if self.encoding is Encoding.RAW and self._part == self.count:
+            return self._raw_part() + self._raw_words()
         return self._raw_part() if self.encoding is Encoding.RAW else encoded(self.encoding, self._part_message())
 
     def _part_message(self) -> Message:
@@ -558,6 +571,21 @@ class SnapshotParts:
         return _raw(
             RAW_SNAPSHOT, state.set_name, state.epoch, bytes(records), replay=state.replay, part=self._part, parts=self.count
         )
+
+    def _raw_words(self) -> bytes:
+        """Frames of a STATUS and a CHECK of the book as it is in the snapshot."""
+        one, version, stamp = self._state, self._version, self._timestamp_ns
+        state, reason, trading, checksum = self._words
+        made = Batch(one.symbol, one.exchange, *self._grid)
+        frames = b""
+        for kind in (RecordKind.STATUS, RecordKind.CHECK):
+            if kind is RecordKind.STATUS:
+                made.status(stamp, version, state, reason, trading)
+            else:
+                made.check(stamp, version, self._hash, len(self._bids), len(self._asks), checksum, state)
+            records = bytes(made.records[: delta.DELTA_BYTES])
+            frames += _raw(RAW_GROUPS, one.set_name, one.epoch, records, replay=one.replay)
+        return frames
 
 
 # Requests

@@ -353,7 +353,7 @@ class DeltasTopic(Topic):
                 continue
             joining = self.joinings.get(client.encoding)
             if joining is None:
-                parts = SnapshotParts(client.encoding, state, replica.book, replica.version, replica.timestamp_ns)
+                parts = SnapshotParts(client.encoding, state, replica)
                 joining = self.joinings[client.encoding] = Joining(parts, [])
                 begun.append(joining)
             joining.clients.append(client)

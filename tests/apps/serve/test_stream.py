@@ -9,38 +9,19 @@ from typing import Any
 
 import pytest
 from support.reader_sets import Writer, kept_alive, ladder, random_rows
-from support.stream_clients import StreamClient, cut_off_all
+from support.serving import serving
+from support.stream_clients import StreamClient
 from websockets.exceptions import InvalidStatus
 
 from alphapulse_cli.apps.serve import gate, source, stream
 from alphapulse_cli.apps.serve.clients import Client
 from alphapulse_cli.apps.serve.messages import SnapshotParts
-from alphapulse_cli.apps.serve.serve import Serving
 from alphapulse_cli.apps.serve.source import Source
 from alphapulse_cli.apps.serve.state import Limits, ServePlan
 from alphapulse_cli.apps.serve.topics import DeltasTopic
-from alphapulse_cli.readers.selection import Wanted
 
 KEY = ("kraken", "BTC-USD")
 ENCODINGS = ("json", "msgpack", "raw")
-
-
-@asynccontextmanager
-async def serving(directory, **plan):
-    """A running server of everything in the directory."""
-    made = Serving(ServePlan(port=0, **plan), directory, Wanted())
-    await made.start()
-    running = asyncio.create_task(made.run())
-    try:
-        yield made
-    except BaseException:
-        await cut_off_all()  # those that failed no longer read: a stop would wait for their farewell
-        raise
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
-        await made.stop()
-        await cut_off_all()
 
 
 @pytest.fixture
