@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -89,7 +89,7 @@ def _with_status(wishes: tuple[Wish, ...]) -> list[Wish]:
 
 def follow(
     url: str, exchange: str = "*", symbol: str = "*", *, channel: str = "deltas", token: str = "", tls: ssl.SSLContext | None = None
-) -> Iterator[Item]:
+) -> Generator[Item, None, None]:
     """Iterate over deltas or trades without asyncio: as `connect` and its `items`. The connection is closed with the iterator."""
     try:
         asyncio.get_running_loop()
@@ -100,7 +100,7 @@ def follow(
     return _follow(Stream(url, token=token, tls=tls), Wish(channel, exchange, symbol))
 
 
-def _follow(stream: Stream, wish: Wish) -> Iterator[Item]:
+def _follow(stream: Stream, wish: Wish) -> Generator[Item, None, None]:
     with asyncio.Runner() as runner:
         runner.run(stream.__aenter__())
         items = stream.items(wish)

@@ -130,11 +130,12 @@ class WakePage:
 
 
 class Sleepers:
-    """Several rings that one reader sleeps on at once, each with its set's wake page. Where they lie in memory is looked up once."""
+    """Several rings that one reader sleeps on at once, each with its set's wake page. What a sleep needs is made once."""
 
     def __init__(self, pairs: Sequence[tuple[WakePage, RingReader]]) -> None:
         self.pairs = list(pairs)
-        self._words: Any = None  # struct futex_waitv of each ring
+        self._readers = [reader for _, reader in self.pairs]
+        self._waiting = _WaitingForAny.of([reader.segment.memory for reader in self._readers])
 
     def wait(self, limit_ns: int = MAX_WAIT_NS) -> bool:
         """Sleep until any of these rings has a record past its reader's position, `limit_ns` at most; returns whether one has.
@@ -144,39 +145,49 @@ class Sleepers:
         for page, reader in self.pairs:
             page.request(reader)
         seen = []
-        for _, reader in self.pairs:
-            position, published = reader.position, reader.segment.published  # loaded once, as in `WakePage.wait`
-            if published > position or reader.ended:
+        for reader in self._readers:
+            published = reader.published()  # loaded once, as in `WakePage.wait`
+            if published > reader.position or reader.ended:
                 return self._has_any()
             seen.append(published)
         limit_ns = max(0, min(limit_ns, MAX_WAIT_NS))
-        if len(seen) > MOST_WAITED or not self._futex_wait(seen, limit_ns):
+        if self._waiting is None or not self._waiting.wait(seen, limit_ns):
             clock.pause(min(limit_ns, SHORT_NAP_NS))
         return self._has_any()
 
     def _has_any(self) -> bool:
-        return any(reader.published() > reader.position for _, reader in self.pairs)
+        return any(reader.lag for reader in self._readers)
 
-    def _futex_wait(self, published: Sequence[int], limit_ns: int) -> bool:
-        """Sleep while the low halves of all these `published` are unchanged; False at once where the system cannot."""
-        futex = _futex()
-        if futex is None:
-            return False
+
+class _WaitingForAny:
+    """Call of futex_waitv(2) on the `published` of some rings, its arguments made once."""
+
+    def __init__(self, memories: Sequence[Any], call: Any) -> None:
         import ctypes
 
-        if self._words is None:
-            self._words = (ctypes.c_uint64 * (3 * len(self.pairs)))()  # value, address, flags
-            for place, (_, reader) in enumerate(self.pairs):
-                self._words[3 * place + 1] = _address(reader.segment.memory) + _LOW_HALF
-                self._words[3 * place + 2] = _FUTEX_32
+        self._words = (ctypes.c_uint64 * (3 * len(memories)))()  # struct futex_waitv of each: value, address, flags
+        for place, memory in enumerate(memories):
+            self._words[3 * place + 1] = _address(memory) + _LOW_HALF
+            self._words[3 * place + 2] = _FUTEX_32
+        self._until = (ctypes.c_long * 2)()
+        self._call, self._errno = call, ctypes.get_errno
+        number, count, flags = ctypes.c_long(_FUTEX_WAITV), ctypes.c_uint(len(memories)), ctypes.c_uint(0)
+        self._arguments = number, self._words, count, flags, self._until, ctypes.c_int(_CLOCK_MONOTONIC)
+
+    @classmethod
+    def of(cls, memories: Sequence[Any]) -> "_WaitingForAny | None":
+        """Call for these; None where the system has none, or there are too many."""
+        futex = _futex()
+        return cls(memories, futex[0]) if futex is not None and 0 < len(memories) <= MOST_WAITED else None
+
+    def wait(self, published: Sequence[int], limit_ns: int) -> bool:
+        """Sleep while the low halves of all these `published` are unchanged; False at once where the system cannot."""
+        words, until = self._words, self._until
         for place, value in enumerate(published):
-            self._words[3 * place] = value & 0xFFFF_FFFF
-        until_ns = clock.monotonic_ns() + limit_ns  # the call takes an end, not a length
-        until = (ctypes.c_long * 2)(until_ns // 1_000_000_000, until_ns % 1_000_000_000)
-        call, _ = futex
-        number, count = ctypes.c_long(_FUTEX_WAITV), ctypes.c_uint(len(published))
-        failed = call(number, self._words, count, ctypes.c_uint(0), until, ctypes.c_int(_CLOCK_MONOTONIC))
-        return failed >= 0 or ctypes.get_errno() in (errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR)
+            words[3 * place] = value & 0xFFFF_FFFF
+        until[0], until[1] = divmod(clock.monotonic_ns() + limit_ns, 1_000_000_000)  # the call takes an end, not a length
+        failed = self._call(*self._arguments)
+        return failed >= 0 or self._errno() in (errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR)
 
 
 def has_futex() -> bool:

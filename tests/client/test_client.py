@@ -137,7 +137,7 @@ class TestBooks:
                         await asyncio.sleep(0.005)
 
         def read(url):
-            found = []
+            found: list[client.Item] = []
             items = client.follow(url, "kraken", "btc/usd")
             while sum(isinstance(one, client.Checked) for one in found) < 6:
                 found.append(next(items))
@@ -364,7 +364,7 @@ class TestMutants:
 
     def test_a_group_that_the_client_drops_is_noticed_and_healed(self, directory, monkeypatch):
         take = session.Session._take_group
-        dropped = []
+        dropped: list[int] = []
 
         def drops_one(self, group, items):
             if group.kind == session.DELTA_KIND and group.version > 20 and not dropped:
@@ -378,7 +378,7 @@ class TestMutants:
 
     def test_a_change_that_the_client_drops_is_told_by_the_check(self, directory, monkeypatch):
         read = frames.Reader.read
-        dropped = []
+        dropped: list[int] = []
 
         def drops_one(self, payload):
             found = read(self, payload)
@@ -393,7 +393,7 @@ class TestMutants:
 
     def test_a_group_that_the_server_drops_is_noticed(self, directory, monkeypatch):
         emit = DeltasTopic._emit
-        dropped = []
+        dropped: list[int] = []
 
         def drops_one(self, group):
             if group.version > 20 and not dropped:

@@ -164,7 +164,8 @@ class TestWaitingForAny:
 
     def test_a_publish_to_one_wakes_a_sleeper_on_both(self, page, segment, other, directory, monkeypatch):
         """As for one ring: with sleeps of 3 s only a wake-up ends one at once. Without its word among those waited for, none does."""
-        if not wake.Sleepers([other, (page, RingReader(segment, 0))])._futex_wait([0, 0], 1):
+        waiting = wake.Sleepers([other, (page, RingReader(segment, 0))])._waiting
+        if waiting is None or not waiting.wait([0, 0], 1):
             pytest.skip("this system cannot wait for several words")
         monkeypatch.setattr(wake, "MAX_WAIT_NS", 3_000_000_000)
         reader = RingReader(segment, 0)

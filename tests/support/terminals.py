@@ -94,7 +94,7 @@ class Terminal:
 
     def read(self, timeout_s=0.1):
         """Take in what the program wrote; whether it wrote anything."""
-        if not select.select([self._outer], [], [], timeout_s)[0]:
+        if not _is_ready(self._outer, select.POLLIN, timeout_s):
             return False
         self.screen.feed(os.read(self._outer, 65_536))
         return True
@@ -102,7 +102,7 @@ class Terminal:
     @property
     def is_full(self):
         """Whether the program's next write has to wait: nobody read, and the terminal has no room left."""
-        return not select.select([], [self._inner], [], 0)[1]
+        return not _is_ready(self._inner, select.POLLOUT, 0)
 
     def fill(self):
         """Write to it, as another program might, until it is full."""
@@ -149,3 +149,10 @@ class Terminal:
         if self._outer >= 0:
             os.close(self._outer)
         os.close(self._inner)
+
+
+def _is_ready(fd, event, timeout_s):
+    """Whether that is so within the time, or the other end has hung up; poll, since select takes no descriptor above 1,023."""
+    poll = select.poll()
+    poll.register(fd, event)
+    return bool(poll.poll(timeout_s * 1000))

@@ -80,7 +80,10 @@ class LastFramesWriter:
                 self._folder = self._stack.enter_context(private_directory(str(self._shm_dir), "last")).path
             folder = Path(tempfile.mkdtemp(dir=self._folder))
         except OSError as error:
-            raise StorageError(f"no folder for the last frames in {self._shm_dir}: {error.strerror or error}") from None
+            raise StorageError(
+                f"the collector cannot make a folder for the last frames in {self._shm_dir}: {error.strerror or error}",
+                "ask again; `alphapulse segments` says whether the collector has ended meanwhile",
+            ) from None
         self._timers[folder] = asyncio.get_running_loop().call_later(FETCHED_WITHIN_S, self._remove, folder)
         parts = last.parts()
         try:

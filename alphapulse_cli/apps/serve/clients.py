@@ -35,6 +35,7 @@ class Client:
         self.waiting: list[bytes] = []  # frames of this batch
         self._counts = counts
         self._transport = websocket.transport
+        self._send, self._unread = self._transport.write, self._transport.get_write_buffer_size
         self._written = 0  # bytes handed to the transport, ever
         self._snapshot = (0, 0)  # the places of `_written` between which the last snapshot lies
         self._task: asyncio.Task[None] | None = None
@@ -97,15 +98,18 @@ class Client:
             return
         data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
         waiting.clear()
-        left = self._transport.get_write_buffer_size()
+        left = self._unread()
         if left and self._counted(left) + len(data) > self.limits.queue_bytes:
             self._counts.slow += 1
             self.close(CloseCode.TOO_SLOW, f"too slow: {left} bytes wait to be read", Problem.TOO_SLOW)
             return
-        self._write(data)
+        self._send(data)  # as `_write`: this is done for each client in each batch
+        self._written += len(data)
+        self._counts.bytes_sent += len(data)
+        self._counts.writes += 1
 
     def _write(self, data: bytes) -> None:
-        self._transport.write(data)
+        self._send(data)
         self._written += len(data)
         self._counts.bytes_sent += len(data)
         self._counts.writes += 1

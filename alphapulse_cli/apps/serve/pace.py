@@ -44,7 +44,7 @@ class Pace:
         self._failed: asyncio.Future[None] | None = None
         self._next: asyncio.Handle | None = None  # the look that the loop itself has arranged
         self._is_busy = False
-        self._read_ns = 0  # when the last batch was read
+        self._read_ns = 0  # when the last batch had been read and handed out
 
     async def run(self) -> None:
         """Look for ever. An exception of `look` ends it."""
@@ -80,7 +80,6 @@ class Pace:
         self._next = None
         if not self._is_busy:
             self._sleeper.answer()
-        now_ns = clock.monotonic_ns()
         try:
             outcome = self._look(woken_ns)
         except Exception as error:  # noqa: BLE001 - `run` raises it
@@ -92,7 +91,7 @@ class Pace:
                 self._is_busy = False
                 self._sleeper.answer()  # it is behind what was read meanwhile, and looks at once
             return
-        self._read_ns = now_ns
+        self._read_ns = clock.monotonic_ns()  # not its begin: clients' tasks have their turn, however long a look takes
         if outcome is Outcome.MORE:
             self._next = self._loop.call_soon(self._step)
         elif self._is_busy:

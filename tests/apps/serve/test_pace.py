@@ -29,12 +29,14 @@ class Market:
         self.reader = RingReader(segment, 0)
         self.looks: list[tuple[int, int]] = []  # (CLOCK_MONOTONIC, records that were found)
         self.read = asyncio.Event()
+        self.look_ns = 0  # how long a look takes
 
     def publish(self):
         self.writer.publish(payload(self.reader.position), 1)
 
     def look(self, _woken_ns):
         found = len(self.reader.poll(1024)[0]) // 64
+        clock.pause(self.look_ns)
         self.looks.append((clock.monotonic_ns(), found))
         self.read.set()
         return Outcome.READ if found else Outcome.NOTHING
@@ -77,12 +79,14 @@ def test_every_record_is_read_whatever_the_pace(market):
     assert max(found for _, found in market.looks) > 1
 
 
-def test_between_two_batches_there_is_a_rest(market):
-    """Within it what falls due is left, so that it is written at once."""
-    asyncio.run(market.run())
+@pytest.mark.parametrize("look_ns", [0, 2 * JOIN_NS])
+def test_behind_every_batch_there_is_a_rest(market, look_ns):
+    """What falls due within it is left, so that it is written at once; and the tasks of clients have their turn after a long look, too."""
+    market.look_ns = look_ns
+    asyncio.run(market.run(count=100))
     rests = [now - before for (before, found), (now, _) in zip(market.looks, market.looks[1:], strict=False) if found]
     assert rests
-    assert min(rests) > JOIN_NS - SLACK_NS
+    assert min(rests) > JOIN_NS + look_ns - SLACK_NS
 
 
 class Unanswered(Pace):
