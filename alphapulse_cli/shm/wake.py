@@ -165,14 +165,14 @@ class _WaitingForAny:
     def __init__(self, memories: Sequence[Any], call: Any) -> None:
         import ctypes
 
-        self._words = (ctypes.c_uint64 * (3 * len(memories)))()  # struct futex_waitv of each: value, address, flags
+        self._entries = (ctypes.c_uint64 * (3 * len(memories)))()  # struct futex_waitv of each: value, address, flags
         for place, memory in enumerate(memories):
-            self._words[3 * place + 1] = _address(memory) + _LOW_HALF
-            self._words[3 * place + 2] = _FUTEX_32
+            self._entries[3 * place + 1] = _address(memory) + _LOW_HALF
+            self._entries[3 * place + 2] = _FUTEX_32
         self._until = (ctypes.c_long * 2)()
         self._call, self._errno = call, ctypes.get_errno
         number, count, flags = ctypes.c_long(_FUTEX_WAITV), ctypes.c_uint(len(memories)), ctypes.c_uint(0)
-        self._arguments = number, self._words, count, flags, self._until, ctypes.c_int(_CLOCK_MONOTONIC)
+        self._arguments = number, self._entries, count, flags, self._until, ctypes.c_int(_CLOCK_MONOTONIC)
 
     @classmethod
     def of(cls, memories: Sequence[Any]) -> "_WaitingForAny | None":
@@ -182,9 +182,9 @@ class _WaitingForAny:
 
     def wait(self, published: Sequence[int], limit_ns: int) -> bool:
         """Sleep while the low halves of all these `published` are unchanged; False at once where the system cannot."""
-        words, until = self._words, self._until
+        entries, until = self._entries, self._until
         for place, value in enumerate(published):
-            words[3 * place] = value & 0xFFFF_FFFF
+            entries[3 * place] = value & 0xFFFF_FFFF
         until[0], until[1] = divmod(clock.monotonic_ns() + limit_ns, 1_000_000_000)  # the call takes an end, not a length
         failed = self._call(*self._arguments)
         return failed >= 0 or self._errno() in (errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR)

@@ -161,10 +161,14 @@ def ring_of_trades(demo, set_name, symbol):
 @pytest.mark.parametrize("set_name", SETS)
 def test_trades_and_candles_are_those_of_the_ring(demo, set_name):
     symbol = "BTC-USD"
-    rows = demo.ask(f"/api/v1/trades/{set_name}/{symbol}/recent?limit=1000")["trades"]
+
+    def traded():
+        """Trades of the server, the newest first."""
+        return demo.ask(f"/api/v1/trades/{set_name}/{symbol}/recent?limit=1000")["trades"]
+
+    rows = wait_for(lambda: len(traded()) > 10 and traded(), "more than ten trades")
     held = ring_of_trades(demo, set_name, symbol)
     asked = [(row["trade_id"], row["price"], row["side"], row["exchange_ns"] or row["timestamp_ns"]) for row in reversed(rows)]
-    assert len(asked) > 10
     assert asked == [one[:4] for one in held[: len(asked)]]  # the ring has those that came since, too
 
     def closed():
