@@ -691,11 +691,12 @@ def websocket() -> Iterator[str]:
     from alphapulse_cli.apps.serve.clients import TOLD_WITHIN_S
     from alphapulse_cli.apps.serve.state import Limits
     from alphapulse_cli.apps.serve.stream import AUTH_WITHIN_S, PATHS
+    from alphapulse_cli.wire import served
 
     limits = Limits()
     yield "# WebSocket"
     yield (
-        f"What `alphapulse serve` speaks on port 8765, at {' or '.join(f'`{path}`' for path in PATHS)}: protocol {messages.PROTOCOL}. To set it up:"
+        f"What `alphapulse serve` speaks on port 8765, at {' or '.join(f'`{path}`' for path in PATHS)}: protocol {served.PROTOCOL}. To set it up:"
         " [Serve](../how-to/serve.md). Every message as JSON Schema: [websocket.schema.json](websocket.schema.json), which the tests hold"
         " the server to."
     )
@@ -719,8 +720,8 @@ def websocket() -> Iterator[str]:
         ),
     )
     yield (
-        f"A raw frame has {messages.RAW_HEADER.size} bytes before its records, little-endian: type u8 ({messages.RAW_GROUPS} one group,"
-        f" {messages.RAW_TRADES} one trade, {messages.RAW_SNAPSHOT} a part of a snapshot), flags u8 (bit 0: a replay), part u16, parts u16,"
+        f"A raw frame has {served.RAW_HEADER.size} bytes before its records, little-endian: type u8 ({served.RAW_GROUPS} one group,"
+        f" {served.RAW_TRADES} one trade, {served.RAW_SNAPSHOT} a part of a snapshot), flags u8 (bit 0: a replay), part u16, parts u16,"
         " place u16 (of a trade: its sequence in the set's ring, modulo 65,536; else 0), epoch u64, name of the set in 32 bytes with NULs at the end."
         " A snapshot's records hold the levels as changes of one group with prev_version 0; behind its last part come a STATUS and a CHECK of that version."
     )

@@ -13,12 +13,8 @@ import orjson
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.readers.items import CHANGE, HEADER, LOTS
 from alphapulse_cli.wire import delta, trade
+from alphapulse_cli.wire.served import RAW_GROUPS, RAW_HEADER, RAW_REPLAY, RAW_SNAPSHOT, RAW_TRADES
 
-PROTOCOL = 1
-SUBPROTOCOL = "alphapulse.raw.v1"
-RAW_HEADER = struct.Struct("<BBHHHQ32s")
-GROUPS, TRADES, SNAPSHOT = 1, 2, 3
-REPLAY = 1 << 0
 LEVEL = struct.Struct("<qQ")
 KNOWN_NAMES = 8192  # kept decoded
 COUNT_AT, FLAGS_AT = delta.offsets()["change_count"], delta.offsets()["flags"]
@@ -88,21 +84,21 @@ class Reader:
             raise DecodeError("a binary frame without a header", payload)
         kind, flags, part, parts, place, epoch, name = RAW_HEADER.unpack_from(payload)
         records = bytearray(memoryview(payload)[RAW_HEADER.size :])
-        set_name, is_replay = self._name(name), bool(flags & REPLAY)
-        if kind == TRADES:
+        set_name, is_replay = self._name(name), bool(flags & RAW_REPLAY)
+        if kind == RAW_TRADES:
             if len(records) != trade.TRADE_BYTES:
                 raise DecodeError("a trade that is no record", payload)
             timestamp_ns, symbol, exchange, *_ = trade.RECORD.unpack_from(records)
             key = set_name, self._name(symbol)
             return TradeRecord(key, self._name(exchange), epoch, is_replay, timestamp_ns, place, records)
-        if kind not in (GROUPS, SNAPSHOT):
+        if kind not in (RAW_GROUPS, RAW_SNAPSHOT):
             return None
         if not records or len(records) % delta.DELTA_BYTES:
             raise DecodeError("records cut short", payload)
         head = HEADER.unpack_from(records)
         timestamp_ns, symbol, exchange, version, prev_version, _, marks, prices, sizes, delay_us = head
         key = set_name, self._name(symbol)
-        if kind == GROUPS:
+        if kind == RAW_GROUPS:
             last = len(records) - delta.DELTA_BYTES
             count = delta.MAX_CHANGES * (last // delta.DELTA_BYTES) + records[last + COUNT_AT]
             kind_of = marks & delta.KIND_MASK

@@ -20,13 +20,13 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 from alphapulse_cli import __version__
-from alphapulse_cli.client.frames import SUBPROTOCOL
 from alphapulse_cli.client.items import Connected, Disconnected, Item
 from alphapulse_cli.client.session import Session
 from alphapulse_cli.edges.exchange.proxies import proxy_of
 from alphapulse_cli.edges.exchange.session import Backoff
 from alphapulse_cli.errors import AlphapulseError, DecodeError, ExchangeError, Refused, UsageError
 from alphapulse_cli.shm import clock
+from alphapulse_cli.wire.served import subprotocol
 
 PING_EVERY_S = 0.5
 SILENT_NS, DEAD_NS = 2_000_000_000, 6_000_000_000
@@ -62,7 +62,7 @@ def checked_url(url: str) -> str:
     if not fine:
         raise UsageError(f"not a WebSocket address: {url[:80]!r}", EXAMPLE)
     if parts.username or parts.password or "token" in parts.query or parts.fragment:
-        raise UsageError("a WebSocket address holds no password, token or fragment", "give the token apart: --token-file FILE")
+        raise UsageError("a WebSocket address holds no password, token or fragment", "give the token apart: connect(url, token=…)")
     return url
 
 
@@ -91,12 +91,6 @@ class Link:
             while self._pending:
                 yield self._pending.popleft()
             await self.more()
-
-    def pending(self) -> list[Item]:
-        """Take the items that are at hand."""
-        taken = list(self._pending)
-        self._pending.clear()
-        return taken
 
     async def more(self) -> None:
         """Wait for one more message, or the next connection, and note its items."""
@@ -202,7 +196,7 @@ class Link:
         try:
             return await Dialled(
                 self.url,
-                subprotocols=[Subprotocol(SUBPROTOCOL)],
+                subprotocols=[Subprotocol(subprotocol("raw"))],
                 additional_headers=headers,
                 compression=None,
                 proxy=proxy_of(self.url),
@@ -254,5 +248,5 @@ def _refusal(where: str, error: InvalidStatus) -> ExchangeError:
     words = "".join(letter for letter in body if letter.isprintable())
     if status in (429, 503):
         return ExchangeError(f"{where} has no room: {words or status}", "it is tried again")
-    hint = "--token-file FILE, or set ALPHAPULSE_CONNECT_TOKEN" if status == 401 else "name the WebSocket port: ws://HOST:8765"
+    hint = "give the server's: connect(url, token=…)" if status == 401 else "name the WebSocket port: ws://HOST:8765"
     return Refused(f"{where}: {REFUSALS.get(status, 'the server refuses')} ({status}{': ' + words if words else ''})", hint)

@@ -4,8 +4,7 @@
     disconnected(), silent() ─► items: books are STALE, what they hold stays for the next connection
 
 No sockets and no clock. The replicas are the project's own Reconstructors: exact integers, each group applied whole, its chain of
-versions checked, each CHECK compared. A copy that breaks is given up and begun again. A `Sink` sees the records themselves, before and
-after the replica takes them: the mirror of `--connect` is one.
+versions checked, each CHECK compared. A copy that breaks is given up and begun again.
 """
 
 import fnmatch
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from alphapulse_cli.client.frames import PROTOCOL, Group, Key, Reader, SnapshotPart, TradeRecord
+from alphapulse_cli.client.frames import Group, Key, Reader, SnapshotPart, TradeRecord
 from alphapulse_cli.client.items import (
     AnyMessage,
     Began,
@@ -31,13 +30,13 @@ from alphapulse_cli.errors import DecodeError, ExchangeError, Refused
 from alphapulse_cli.readers.items import Names, trade_items
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState, RecordKind
+from alphapulse_cli.wire.served import PROTOCOL, RAW_PLACES
 
 DELTA_KIND, CHECK_KIND, STATUS_KIND = int(RecordKind.DELTA), int(RecordKind.CHECK), int(RecordKind.STATUS)
 COPY_BYTES = 110  # of one copy in a request, at most
 REQUEST_BYTES = 16 << 10  # that a server takes, where it does not say
 MOST_PARTS = 65_536
 ALL_TRADES = Names(None)
-PLACES = 1 << 16
 
 
 class Wish(NamedTuple):
@@ -54,50 +53,16 @@ class Wish(NamedTuple):
         return takes_set and fnmatch.fnmatchcase(key[1].upper(), self.symbol.upper())
 
 
-class Sink:
-    """Consumer of records beside the items; this one does nothing. A method may raise AlphapulseError, which ends the session."""
-
-    def restarted(self, set_name: str, exchange: str, epoch: int, *, replay: bool) -> None:
-        """Take in that another writer writes the set, or the first one that is heard of."""
-
-    def began(self, book: RemoteBook) -> None:
-        """Take in a book that was copied whole."""
-
-    def before(self, book: RemoteBook, group: Group) -> None:
-        """Prepare for a group that the replica takes next."""
-
-    def taken(self, book: RemoteBook, group: Group) -> None:
-        """Take in a group that the replica has taken."""
-
-    def skipped(self, book: RemoteBook, group: Group) -> None:
-        """Take in that the replica refused the group, or held it already."""
-
-    def waits(self, book: RemoteBook) -> None:
-        """Take in that the book waits for a snapshot."""
-
-    def trade(self, one: TradeRecord) -> None:
-        """Take in a trade."""
-
-    def lost(self, set_name: str, exchange: str, ring: str, missed: int) -> None:
-        """Take in that records of a ring were lost."""
-
-    def told(self, message: AnyMessage) -> None:
-        """Take in a message of the types status, stats or subscribed."""
-
-
 class Session:
     """One client's session. `books` are the replicas; `subscribed` counts the answers to the requests of this connection."""
 
-    def __init__(self, wishes: Iterable[Wish] = (), sink: Sink | None = None) -> None:
+    def __init__(self, wishes: Iterable[Wish] = ()) -> None:
         self.books: dict[Key, RemoteBook] = {}
         self.server = ""
         self.subscribed = 0
-        self.expected_books = 0  # of the deltas that were asked for, when that was answered
-        self.hints: list[str] = []  # of answers to requests that match nothing
         self.last_error = ""
         self.is_broken = False  # a copy broke: this connection is to be given up
         self._wishes: list[Wish] = list(wishes)
-        self._sink = sink or Sink()
         self._reader = Reader()
         self._epochs: dict[str, tuple[int, str]] = {}
         self._parts: dict[Key, list[SnapshotPart]] = {}
@@ -125,13 +90,12 @@ class Session:
                 f"that server speaks protocol {message.get('protocol')}, this client {PROTOCOL}", "use the same alphapulse"
             )
         if message.get("needs_auth"):
-            raise Refused("the server wants a token", "--token-file FILE, or set ALPHAPULSE_CONNECT_TOKEN")
+            raise Refused("the server wants a token", "give it: connect(url, token=…)")
         self.server = str(message.get("server", ""))[:60]
         limits = message.get("limits")
         most = limits.get("message_bytes") if isinstance(limits, dict) else None
         self._request_bytes = most if isinstance(most, int) and most > 0 else REQUEST_BYTES
-        self._is_welcome, self.subscribed, self.expected_books = True, 0, 0
-        self.hints, self.last_error = [], ""
+        self._is_welcome, self.subscribed, self.last_error = True, 0, ""
         return [self._request(one) for one in self._wishes]
 
     def _request(self, wish: Wish) -> str:
@@ -151,12 +115,6 @@ class Session:
     def wish_count(self) -> int:
         """Number of wishes."""
         return len(self._wishes)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every request was answered, and every book that matches is whole."""
-        whole = sum(book.is_whole for book in self.books.values())
-        return self.subscribed >= len(self._wishes) and whole >= self.expected_books
 
     def disconnected(self) -> list[Item]:
         """End a connection: books are STALE until the next one continues them."""
@@ -215,16 +173,12 @@ class Session:
         replica = book.replica
         if group.kind == DELTA_KIND and group.version <= replica.version:
             return
-        self._sink.before(book, group)
         taken = replica.apply(group.records, 0, len(group.records) // delta.DELTA_BYTES)
         if replica.is_cold:
-            self._sink.skipped(book, group)
             self._give_up(book, items)
             return
         if not taken:
-            self._sink.skipped(book, group)
             return
-        self._sink.taken(book, group)
         if group.kind == DELTA_KIND:
             delay = None if group.feed_delay_us == delta.NO_FEED_DELAY else group.feed_delay_us
             items.append(Update(book, group.version, group.prev_version, group.timestamp_ns, delay, group.records))
@@ -242,7 +196,6 @@ class Session:
 
     def _wait(self, book: RemoteBook, items: list[Item]) -> None:
         book.is_waiting = True
-        self._sink.waits(book)
         self._show(book, items)
 
     def _take_trade(self, one: TradeRecord, items: list[Item]) -> None:
@@ -253,12 +206,10 @@ class Session:
         if name in self._is_after_gap:
             self._is_after_gap.discard(name)
             epoch, place = self._places.get(name, (0, 0))
-            missed = (one.place - place - 1) % PLACES
+            missed = (one.place - place - 1) % RAW_PLACES
             if epoch == one.epoch and missed:
                 items.append(Lost(name, one.exchange, "", "trades", missed, one.replay))
-                self._sink.lost(name, one.exchange, "trades", missed)
         self._places[name] = one.epoch, one.place
-        self._sink.trade(one)
         items += trade_items(memoryview(one.record), name, ALL_TRADES, replay=one.replay)
 
     def _take_part(self, part: SnapshotPart, items: list[Item]) -> None:
@@ -283,7 +234,6 @@ class Session:
         if before is not None and book.epoch == last.epoch and last.version > before:
             missed = last.version - before
             items.append(Lost(book.set_name, book.exchange, book.symbol, "deltas", missed, last.replay))
-            self._sink.lost(book.set_name, book.exchange, "deltas", missed)
         bids = b"".join(reversed([level for part in parts for level in part.bids]))  # an image has the best last
         asks = b"".join(reversed([level for part in parts for level in part.asks]))
         known = book.told or (BookState.SYNCING, BookReason.STARTING)
@@ -301,7 +251,6 @@ class Session:
         except ValueError as error:
             raise DecodeError(f"a snapshot that cannot be right: {error}") from None
         book.epoch, book.replay, book.is_waiting, book.lost_connection = last.epoch, last.replay, False, None
-        self._sink.began(book)
         items.append(Began(book, last.version, last.timestamp_ns))
         self._show(book, items)
 
@@ -321,7 +270,6 @@ class Session:
                 f"{name} is of an older epoch than before: {epoch}, not {known[0]}", "is that another server? begin again"
             )
         self._epochs[name] = epoch, exchange
-        self._sink.restarted(name, exchange, epoch, replay=replay)
         if known is None:
             return
         items.append(Restarted(name, exchange, epoch, replay))
@@ -343,11 +291,9 @@ class Session:
             elif kind == "resumed":
                 self._take_resumed((message["set"], message["symbol"]), items)
             elif kind == "subscribed":
-                self._take_subscribed(message)
+                self.subscribed += 1
             elif kind == "error":
                 self._take_error(message)
-            if kind in ("status", "stats", "subscribed"):
-                self._sink.told(message)
         except (KeyError, TypeError, ValueError):
             raise DecodeError(f"a message of the type {kind[:20]} that cannot be right", orjson.dumps(message)) from None
 
@@ -361,7 +307,6 @@ class Session:
     def _take_missed(self, message: AnyMessage, items: list[Item]) -> None:
         name, exchange, ring, missed = message["set"], message["exchange"], message["ring"], int(message["missed"])
         items.append(Lost(name, exchange, "", ring, missed, "replay" in message))
-        self._sink.lost(name, exchange, ring, missed)
         if ring == "deltas":
             for key, book in self.books.items():
                 if key[0] == name:
@@ -374,13 +319,6 @@ class Session:
         if book is not None:
             book.lost_connection = None
             self._show(book, items)
-
-    def _take_subscribed(self, message: AnyMessage) -> None:
-        self.subscribed += 1
-        if message["channel"] == "deltas":
-            self.expected_books += int(message["books"])
-        if "hint" in message:
-            self.hints.append(str(message["hint"])[:300])
 
     def _take_error(self, message: AnyMessage) -> None:
         code, words = str(message["code"]), str(message["message"])[:300]

@@ -10,13 +10,13 @@ from support.reader_sets import Writer, ladder, random_rows
 from support.serving import serving
 
 from alphapulse_cli import client
-from alphapulse_cli.apps.serve import messages
 from alphapulse_cli.apps.serve.state import Limits
 from alphapulse_cli.apps.serve.topics import DeltasTopic
 from alphapulse_cli.client import frames, link, session
 from alphapulse_cli.client.items import RemoteBook
 from alphapulse_cli.errors import DecodeError, ExchangeError, Refused, UsageError
 from alphapulse_cli.wire.delta import BookReason, BookState
+from alphapulse_cli.wire.served import RAW_HEADER
 
 KEY = ("kraken", "BTC-USD")
 
@@ -445,9 +445,10 @@ class TestRefusals:
                     async with watching(url_of(server), token="secret-of-the-test") as (_, watch):
                         await watch.until(lambda: watch.of(client.Began))
                     for wrong in ("", "another"):
-                        with pytest.raises(Refused, match="token"):
+                        with pytest.raises(Refused, match="token") as refused:
                             async with client.connect(url_of(server), token=wrong):
                                 pass
+                        assert "connect(url, token=…)" in refused.value.hint
 
         asyncio.run(run())
 
@@ -481,7 +482,7 @@ class TestRefusals:
 
     def test_frames_that_cannot_be_right_are_refused_with_a_documented_error(self):
         reader, dice = frames.Reader(), random.Random(12)
-        good = frames.RAW_HEADER.pack(1, 0, 1, 1, 0, 7, b"kraken")
+        good = RAW_HEADER.pack(1, 0, 1, 1, 0, 7, b"kraken")
         refused = 0
         for turn in range(2000):
             payload = good[: turn % 60] + dice.randbytes(dice.choice((0, 5, 128, 256, 512, 700)))
@@ -493,14 +494,6 @@ class TestRefusals:
             except DecodeError:
                 refused += 1
         assert refused > 1000
-
-
-def test_the_constants_of_the_wire_are_the_servers():
-    assert frames.RAW_HEADER.format == messages.RAW_HEADER.format
-    assert messages.Encoding.RAW.subprotocol == frames.SUBPROTOCOL
-    assert (frames.GROUPS, frames.TRADES, frames.SNAPSHOT) == (messages.RAW_GROUPS, messages.RAW_TRADES, messages.RAW_SNAPSHOT)
-    assert (frames.PROTOCOL, frames.REPLAY) == (messages.PROTOCOL, messages.RAW_REPLAY)
-    assert session.PLACES == messages.RAW_PLACES
 
 
 def test_a_book_says_what_it_is():

@@ -31,18 +31,23 @@ from alphapulse_cli.readers.moments import moment
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.batch import Batch, name_bytes
 from alphapulse_cli.wire.delta import RecordKind
+from alphapulse_cli.wire.served import (
+    PROTOCOL,
+    RAW_GROUPS,
+    RAW_HEADER,
+    RAW_PLACES,
+    RAW_REPLAY,
+    RAW_SNAPSHOT,
+    RAW_TRADES,
+    subprotocol,
+)
 
-PROTOCOL = 1
 SIDE_LEVELS = 500  # of a side in one message of a snapshot: a millisecond of the loop, and far below the 1 MiB that clients take
 PART_RECORDS = 256  # in one of a raw snapshot
 MOST_DEPTH = 1000
 MOST_TEXT = 64
 
 TEXT_FRAME, BINARY_FRAME = 0x81, 0x82
-RAW_HEADER = struct.Struct("<BBHHHQ32s")  # type, flags, part, parts, place, epoch, name of the set: 48 bytes before the records
-RAW_PLACES = 1 << 16  # a trade's place in the ring, modulo that
-RAW_GROUPS, RAW_TRADES, RAW_SNAPSHOT = 1, 2, 3
-RAW_REPLAY = 1 << 0  # flag
 
 Message = dict[str, Any]
 
@@ -58,7 +63,7 @@ class Encoding(StrEnum):
     @property
     def subprotocol(self) -> str:
         """Name of the WebSocket subprotocol."""
-        return f"alphapulse.{self.value}.v{PROTOCOL}"
+        return subprotocol(self.value)
 
 
 @unique

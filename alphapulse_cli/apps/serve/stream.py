@@ -30,7 +30,6 @@ from alphapulse_cli.apps.serve.deflate import DeflatedClient, Deflations, offere
 from alphapulse_cli.apps.serve.gate import BACKLOG, Gate, GuardedConnection
 from alphapulse_cli.apps.serve.messages import (
     CHANNELS,
-    PROTOCOL,
     REQUESTS,
     CloseCode,
     Encoding,
@@ -61,6 +60,7 @@ from alphapulse_cli.apps.serve.topics import (
 )
 from alphapulse_cli.readers.status import BookStatus, StatusSource
 from alphapulse_cli.shm import clock
+from alphapulse_cli.wire.served import PROTOCOL
 
 LOGGER = logging.getLogger("alphapulse.serve")
 # a client that opens the port without a handshake needs no traceback
